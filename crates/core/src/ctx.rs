@@ -1,6 +1,7 @@
 //! The context a use case runs in: who acts, for which tenant, when, and in which request.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{AgentId, ApiKeyId, OrganizationId, Role, SessionId, Timestamp, UserId, id::Id, id::uuid_at};
@@ -128,7 +129,7 @@ impl Ctx {
 }
 
 /// The actor as the audit log and lists show it.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
 pub struct ActorRef {
     /// `user`, `api_key`, `agent`, `system` or `anonymous`.
     pub kind: String,
@@ -139,5 +140,28 @@ pub struct ActorRef {
 impl From<&Actor> for ActorRef {
     fn from(actor: &Actor) -> Self {
         Self { kind: actor.kind().to_owned(), id: actor.id_text() }
+    }
+}
+
+impl Ctx {
+    /// Holds an agent to itself: people and organisation keys pass, an agent passes for its own id only.
+    ///
+    /// # Errors
+    /// The answer for an unknown id, so that an agent cannot tell which others exist.
+    pub fn acts_for(&self, agent: AgentId) -> crate::Result<()> {
+        match &self.actor {
+            Actor::Agent { id, .. } if *id == agent => Ok(()),
+            Actor::Agent { .. } | Actor::Anonymous => Err(crate::Error::not_found()),
+            Actor::User { .. } | Actor::ApiKey { .. } | Actor::System(_) => Ok(()),
+        }
+    }
+
+    /// The actor as `kind:id`, for columns that name who did something.
+    #[must_use]
+    pub fn actor_text(&self) -> String {
+        match self.actor.id_text() {
+            Some(id) => format!("{}:{id}", self.actor.kind()),
+            None => self.actor.kind().to_owned(),
+        }
     }
 }

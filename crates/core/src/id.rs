@@ -8,6 +8,8 @@ use uuid::Uuid;
 use crate::Timestamp;
 
 /// The id of a `Kind`. Two kinds of id cannot be mixed up.
+#[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+#[diesel(sql_type = crate::sql::DbUuid)]
 pub struct Id<Kind>(Uuid, PhantomData<fn() -> Kind>);
 
 impl<Kind> Id<Kind> {

@@ -1,5 +1,6 @@
 //! The words every crate of AIM speaks: typed ids, roles and permissions, the table of error codes,
-//! time, pages and the context of a request. Nothing here does I/O.
+//! time, pages and the context of a request. Nothing here does I/O;
+//! the SQL types are here because ids and times are.
 
 pub mod clock;
 pub mod ctx;
@@ -7,6 +8,7 @@ pub mod error;
 pub mod id;
 pub mod page;
 pub mod role;
+pub mod sql;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use ctx::{Actor, AgentCredential, Ctx};
@@ -16,4 +18,5 @@ pub use id::{
     SessionId, UserId, ViolationId,
 };
 pub use page::{Cursor, PageRequest};
+pub use sql::Json;
 pub use role::{Permission, RequiredPermission, Role};

@@ -142,12 +142,8 @@ impl IssuedToken {
         text.push_str(prefix);
         while text.len() < prefix.len() + RANDOM_LENGTH {
             let bytes = Zeroizing::new(random_bytes::<48>()?);
-            for byte in bytes.iter() {
-                // 248 = 4 × 62: larger bytes would make the first characters of the alphabet likelier.
-                if *byte < 248 && text.len() < prefix.len() + RANDOM_LENGTH {
-                    text.push(letter(u32::from(*byte)));
-                }
-            }
+            let missing = prefix.len() + RANDOM_LENGTH - text.len();
+            text.extend(bytes.iter().copied().filter_map(unbiased_letter).take(missing));
         }
         for character in checksum(&text) {
             text.push(character);
@@ -278,6 +274,12 @@ fn letter(value: u32) -> char {
         .map_or('0', char::from)
 }
 
+/// A base62 digit from a random byte, each equally likely; `None` for the bytes that are left over.
+fn unbiased_letter(byte: u8) -> Option<char> {
+    // 248 = 4 × 62: larger bytes would make the first characters of the alphabet likelier.
+    (byte < 248).then(|| letter(u32::from(byte)))
+}
+
 /// CRC-32 (IEEE) of `covered` as six base62 digits, most significant first.
 fn checksum(covered: &str) -> [char; CHECKSUM_LENGTH] {
     let mut rest = crc32fast::hash(covered.as_bytes());
@@ -347,6 +349,18 @@ mod tests {
     fn the_checksum_is_the_crc_32_in_base_62() {
         // CRC-32/ISO-HDLC of "123456789" is 0xcbf43926 = 3421780262.
         assert_eq!(checksum("123456789").iter().collect::<String>(), "3jZRME");
+    }
+
+    #[test]
+    fn every_character_of_the_alphabet_is_equally_likely() {
+        let mut drawn: Vec<char> = (0..=255).filter_map(unbiased_letter).collect();
+        drawn.sort_unstable();
+        assert_eq!(drawn.len(), 4 * 62);
+        assert!(
+            drawn
+                .chunks(4)
+                .all(|four| four.iter().all(|letter| *letter == four[0]))
+        );
     }
 
     #[test]

@@ -1,1 +1,21 @@
-//! aim-platform
+//! What a capability stands on: the [`Module`] it is, the [`Kernel`] it is given, who calls it
+//! (authentication and permission in the extractor's type), jobs, limits, and the web shell that
+//! turns every error into problem details. It knows no capability and no edition.
+
+pub mod auth;
+pub mod error;
+pub mod extract;
+pub mod jobs;
+pub mod kernel;
+pub mod limits;
+mod module;
+pub mod shell;
+
+pub use auth::{Authenticated, Authenticator, NonceClaim, RequestHead};
+pub use error::{ApiError, ApiResult, Problem};
+pub use extract::{Anyone, Authed, AuthedOrAgent, Body, PathId, PathIds, Query, SignedAgent};
+pub use jobs::{Job, JobRunner};
+pub use kernel::{Kernel, PlatformConfig};
+pub use module::Module;
+pub use shell::{EditionInfo, OpenApiDocument, Shell, configure, context_of, openapi_of, shell, shell_state};
+pub use utoipa_actix_web::service_config::ServiceConfig;

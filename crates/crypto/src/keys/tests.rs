@@ -157,6 +157,24 @@ fn signatures_that_are_malleable_are_refused() {
     );
 }
 
+/// `R` is the neutral element and `S` = k·a, which satisfies RFC 8032's equation: whoever signs so uses no
+/// nonce and gives the private scalar away. Other verifiers accept it; ours does not.
+#[test]
+fn a_signature_whose_point_has_small_order_is_refused() {
+    let signature = hex(concat!(
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "d4c5323131ff9683cfb3d30197c786c9043f1052d6c2d5293f19d6f36b911104",
+    ));
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let lenient = ed25519_dalek::Signature::from_slice(&signature).unwrap();
+    assert!(key.verify(b"message", &lenient).is_ok());
+    let public = SigningKey::from_seed(&[7; 32]).public();
+    assert_eq!(
+        public.verify(b"message", &signature),
+        Err(SignatureError::Invalid)
+    );
+}
+
 #[test]
 fn a_signature_of_the_wrong_length_or_spelling_is_named_so() {
     let key = SigningKey::from_seed(&[7; 32]).public();

@@ -120,6 +120,8 @@ fn derived_components_have_the_values_of_rfc_9421() {
         line(&request, "\"@authority\""),
         "\"@authority\": example.com:8443"
     );
+    request.authority = "example.com:".to_owned();
+    assert_eq!(line(&request, "\"@authority\""), "\"@authority\": example.com");
     request.authority = "example.com:80".to_owned();
     assert_eq!(line(&request, "\"@authority\""), "\"@authority\": example.com:80");
     request.scheme = "HTTP".to_owned();

@@ -1,0 +1,393 @@
+//! The web shell around every capability: request ids, authentication, limits, problem details,
+//! headers, health, metrics, the edition and the OpenAPI document.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use actix_web::{
+    App, HttpMessage, HttpRequest, HttpResponse,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    get,
+    http::{Method, header},
+    middleware::Next,
+    web,
+};
+use aim_core::{Actor, Code, Ctx, Error, Id, OrganizationId, Result, id::uuid_at};
+use aim_store::Scope;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::AppExt;
+use uuid::Uuid;
+
+use crate::{
+    ApiError, Authenticated, Authenticator, Kernel, Module, RequestHead, ServiceConfig,
+    error::problem_response, extract::read_body, kernel::address_text, limits::Limiter,
+};
+
+/// What the shell found out about a request, for the extractors.
+pub(crate) struct RequestFacts {
+    pub(crate) ctx: Ctx,
+    pub(crate) caller: Result<Option<Authenticated>>,
+}
+
+/// Edition, version and capabilities of this binary.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EditionInfo {
+    /// The edition's name.
+    pub edition: String,
+    /// The version of AIM.
+    pub version: String,
+    /// The capabilities that it has.
+    pub features: Vec<String>,
+}
+
+/// The OpenAPI document, as JSON.
+#[derive(Debug, Clone)]
+pub struct OpenApiDocument(pub Arc<str>);
+
+/// The shell's own state, shared by all workers.
+pub struct Shell {
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    callers: Limiter,
+    anonymous: Limiter,
+    metrics: &'static PrometheusHandle,
+}
+
+fn metrics_handle() -> &'static PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        // A recorder that another library installed first keeps its place; then ours stays empty.
+        let _ = metrics::set_global_recorder(recorder);
+        handle
+    })
+}
+
+/// Builds the shell's state from the modules. Once a process and installation.
+#[must_use]
+pub fn shell_state(kernel: &Kernel, modules: &[Arc<dyn Module>]) -> web::Data<Shell> {
+    web::Data::new(Shell {
+        authenticators: modules.iter().flat_map(|module| module.authenticators()).collect(),
+        callers: Limiter::new(kernel.config.requests_per_second),
+        anonymous: Limiter::new(kernel.config.anonymous_requests_per_second),
+        metrics: metrics_handle(),
+    })
+}
+
+impl Shell {
+    /// Writes out and trims what metrics and limiters keep; called now and then.
+    pub fn tidy(&self) {
+        self.metrics.run_upkeep();
+        self.callers.tidy();
+        self.anonymous.tidy();
+    }
+}
+
+/// The context of a request before its caller is known.
+///
+/// # Errors
+/// When the request did not come through the shell.
+pub fn context_of(request: &HttpRequest) -> Result<Ctx> {
+    request
+        .extensions()
+        .get::<RequestFacts>()
+        .map(|facts| facts.ctx.clone())
+        .ok_or_else(|| Error::internal("the request did not come through the shell"))
+}
+
+/// Registers the routes of the shell and of all modules, in the OpenAPI document too.
+pub fn routes(config: &mut ServiceConfig<'_>, modules: &[Arc<dyn Module>]) {
+    config.service(get_edition);
+    config.service(get_openapi);
+    for module in modules {
+        module.routes(config);
+    }
+}
+
+/// The OpenAPI 3.1 document of `modules`.
+#[must_use]
+pub fn openapi_of(modules: &[Arc<dyn Module>], edition: &EditionInfo) -> utoipa::openapi::OpenApi {
+    let (_, mut document) =
+        App::new().into_utoipa_app().configure(|config| routes(config, modules)).split_for_parts();
+    document.info = utoipa::openapi::InfoBuilder::new()
+        .title("AIM")
+        .version(&edition.version)
+        .description(Some(format!("Identity, authorization and evidence for AI agents ({} edition).", edition.edition)))
+        .build();
+    document
+}
+
+/// Configures an actix application: use with `App::new().wrap(from_fn(shell))`.
+pub fn configure(
+    config: &mut web::ServiceConfig,
+    kernel: &Kernel,
+    modules: &[Arc<dyn Module>],
+    shell: &web::Data<Shell>,
+    edition: &EditionInfo,
+    document: &OpenApiDocument,
+) {
+    config
+        .app_data(web::Data::new(kernel.clone()))
+        .app_data(shell.clone())
+        .app_data(web::Data::new(edition.clone()))
+        .app_data(web::Data::new(document.clone()))
+        .route("/health/live", web::get().to(live))
+        .route("/health/ready", web::get().to(ready))
+        .route("/metrics", web::get().to(metrics_page));
+    routes(&mut ServiceConfig::new(config), modules);
+    config.default_service(web::to(nothing_here));
+}
+
+/// The middleware around every request.
+///
+/// # Errors
+/// Never: every failure becomes a problem.
+pub async fn shell<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let started = Instant::now();
+    let Some((kernel, shell)) = request
+        .app_data::<web::Data<Kernel>>()
+        .cloned()
+        .zip(request.app_data::<web::Data<Shell>>().cloned())
+    else {
+        return Err(actix_web::error::ErrorInternalServerError("the shell has no state"));
+    };
+    let ctx = first_context(&request, &kernel);
+    let request_id = ctx.request_id;
+    let method = request.method().clone();
+    let caller = if request.path().starts_with("/health/") {
+        Ok(None)
+    } else {
+        authenticate(&mut request, &ctx, &kernel, &shell).await
+    };
+    let limited = limit(&shell, &ctx, &caller);
+    request.extensions_mut().insert(RequestFacts { ctx, caller });
+
+    let mut response = match limited {
+        Err(error) => {
+            let refusal = problem_response(&error, Some(request_id));
+            request.into_response(refusal).map_into_right_body()
+        }
+        Ok(()) => {
+            let http = request.request().clone();
+            match next.call(request).await {
+                Ok(response) => in_problem_form(response, request_id),
+                Err(error) => {
+                    let refusal = problem_response(&core_error(&error), Some(request_id));
+                    ServiceResponse::new(http, refusal).map_into_right_body()
+                }
+            }
+        }
+    };
+    finish_headers(&mut response, request_id);
+    let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
+    let status = response.status().as_u16();
+    metrics::histogram!("aim_http_request_seconds", "route" => route.clone(), "method" => method_name(&method))
+        .record(started.elapsed().as_secs_f64());
+    metrics::counter!("aim_http_requests_total", "route" => route, "method" => method_name(&method), "status" => status.to_string())
+        .increment(1);
+    Ok(response)
+}
+
+/// The standard methods by name; a client cannot make a new label.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
+
+fn first_context(request: &ServiceRequest, kernel: &Kernel) -> Ctx {
+    let now = kernel.now();
+    let forwarded = kernel.config.trust_forwarded.then(|| {
+        let value = request.headers().get("x-forwarded-for")?.to_str().ok()?;
+        // The last entry is the one that our own proxy wrote.
+        value.rsplit(',').next()?.trim().parse().ok().map(address_text)
+    });
+    let source_ip = forwarded.flatten().or_else(|| request.peer_addr().map(|peer| address_text(peer.ip())));
+    let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Ctx {
+        actor: Actor::Anonymous,
+        organization: OrganizationId::from_uuid(Uuid::nil()),
+        request_id: uuid_at(now),
+        now,
+        source_ip,
+        user_agent: user_agent.map(|text| text.chars().take(256).collect()),
+    }
+}
+
+async fn authenticate(
+    request: &mut ServiceRequest,
+    ctx: &Ctx,
+    kernel: &Kernel,
+    shell: &Shell,
+) -> Result<Option<Authenticated>> {
+    let recognised = {
+        let head = head(request, ctx, kernel);
+        shell.authenticators.iter().find(|authenticator| authenticator.recognises(&head)).cloned()
+    };
+    let Some(authenticator) = recognised else { return Ok(None) };
+    let body = if authenticator.needs_body() {
+        let bytes = read_body(&mut request.take_payload()).await?;
+        request.set_payload(Payload::from(bytes.clone()));
+        bytes
+    } else {
+        web::Bytes::new()
+    };
+    let head = head(request, ctx, kernel);
+    authenticator.authenticate(&head, &body).await.map(Some)
+}
+
+fn head<'a>(request: &'a ServiceRequest, ctx: &Ctx, kernel: &Kernel) -> RequestHead<'a> {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let authority = text("host").or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let forwarded = kernel.config.trust_forwarded.then(|| text("x-forwarded-proto")).flatten();
+    let secure = request.app_config().secure() || forwarded == Some("https") || kernel.config.public_url.starts_with("https:");
+    RequestHead {
+        method: request.method(),
+        uri: request.uri(),
+        scheme: if secure { "https" } else { "http" },
+        authority: authority.unwrap_or_default(),
+        headers,
+        now: ctx.now,
+    }
+}
+
+fn limit(shell: &Shell, ctx: &Ctx, caller: &Result<Option<Authenticated>>) -> Result<()> {
+    let mut hasher = DefaultHasher::new();
+    match caller {
+        Ok(Some(caller)) => {
+            caller.organization.hash(&mut hasher);
+            match &caller.actor {
+                Actor::Agent { id, .. } => id.hash(&mut hasher),
+                actor => actor.id_text().hash(&mut hasher),
+            }
+            shell.callers.check(hasher.finish())
+        }
+        // Guessing at credentials is limited like having none.
+        Ok(None) | Err(_) => {
+            ctx.source_ip.hash(&mut hasher);
+            shell.anonymous.check(hasher.finish())
+        }
+    }
+}
+
+/// Turns an error answer that the framework or a handler made into problem details with the request's id.
+fn in_problem_form<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    request_id: Uuid,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    let error = response.response().error().map(core_error);
+    let bare = match response.status().as_u16() {
+        405 => Some(Error::new(Code::MethodNotAllowed, "this path exists, but not for this method")),
+        _ => None,
+    };
+    match error.or(bare) {
+        Some(error) => {
+            if error.code.status() >= 500 {
+                tracing::error!(%request_id, ?error, path = response.request().path(), "a request failed");
+            }
+            response.into_response(problem_response(&error, Some(request_id))).map_into_right_body()
+        }
+        None => response.map_into_left_body(),
+    }
+}
+
+/// Our own error inside the framework's, or what the framework meant.
+fn core_error(error: &actix_web::Error) -> Error {
+    if let Some(ApiError(error)) = error.as_error::<ApiError>() {
+        return error.clone();
+    }
+    let detail = error.to_string();
+    match error.as_response_error().status_code().as_u16() {
+        404 => Error::not_found(),
+        405 => Error::new(Code::MethodNotAllowed, detail),
+        413 => Error::new(Code::BodyTooLarge, detail),
+        415 => Error::new(Code::MediaType, detail),
+        400..=499 => Error::new(Code::RequestInvalid, detail),
+        _ => Error::internal(detail),
+    }
+}
+
+fn finish_headers<B>(response: &mut ServiceResponse<B>, request_id: Uuid) {
+    let headers = response.headers_mut();
+    if let Ok(value) = header::HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert(header::HeaderName::from_static("x-request-id"), value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Edition, version and capabilities.
+#[utoipa::path(tag = "installation", responses((status = 200, description = "What this binary is", body = EditionInfo)))]
+#[get("/api/v1/edition")]
+async fn get_edition(info: web::Data<EditionInfo>) -> web::Json<EditionInfo> {
+    web::Json(info.get_ref().clone())
+}
+
+/// This document.
+#[utoipa::path(tag = "installation", responses((status = 200, description = "The OpenAPI 3.1 document", content_type = "application/json")))]
+#[get("/api/v1/openapi.json")]
+async fn get_openapi(document: web::Data<OpenApiDocument>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document.0.to_string())
+}
+
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"status": "live"}))
+}
+
+/// Ready means: the audit log can be read and a transaction can be committed.
+async fn ready(kernel: web::Data<Kernel>) -> Result<HttpResponse, ApiError> {
+    let now = kernel.now();
+    kernel
+        .store
+        .write(Scope::Installation, move |db| {
+            aim_store::jobs::ensure(db, "health.probe", now)?;
+            aim_store::jobs::touch(db, "health.probe", now)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ready"})))
+}
+
+async fn metrics_page(kernel: web::Data<Kernel>, shell: web::Data<Shell>) -> Result<HttpResponse, ApiError> {
+    if !kernel.config.metrics {
+        return Err(Error::not_found().into());
+    }
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(shell.metrics.render()))
+}
+
+/// No route: 401 for nobody, 404 for somebody, so that paths cannot be probed without credentials.
+async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let extensions = request.extensions();
+    let caller = extensions.get::<RequestFacts>().map(|facts| facts.caller.clone());
+    let error = match caller {
+        Some(Ok(Some(_))) => Error::new(Code::NotFound, "there is no such path in this edition"),
+        Some(Err(error)) => error,
+        _ if request.path().starts_with("/api/") => {
+            Error::new(Code::CredentialsMissing, "this path needs credentials, and the request has none")
+        }
+        _ => Error::new(Code::NotFound, "there is no such path"),
+    };
+    Err(error.into())
+}
+
+/// The nil organisation stands for "not known yet".
+#[must_use]
+pub fn is_known(organization: OrganizationId) -> bool {
+    organization != Id::from_uuid(Uuid::nil())
+}

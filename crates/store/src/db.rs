@@ -1,0 +1,146 @@
+//! A connection to either database.
+
+use std::sync::LazyLock;
+
+use diesel::{
+    Connection, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_types::Text,
+    sqlite::SqliteConnection,
+};
+use diesel_async::{
+    AsyncPgConnection,
+    async_connection_wrapper::{AsyncConnectionWrapper, BlockOn},
+};
+
+use crate::{Error, Result, store::Scope};
+
+/// A PostgreSQL connection: tokio-postgres and rustls under Diesel's synchronous interface.
+pub type PgConn = AsyncConnectionWrapper<AsyncPgConnection, DatabaseRuntime>;
+
+/// The runtime that drives all PostgreSQL sockets: one thread, alive as long as the process.
+static RUNTIME: LazyLock<std::io::Result<tokio::runtime::Runtime>> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("aim-postgres")
+        .enable_all()
+        .build()
+});
+
+/// Blocks the calling thread on [`RUNTIME`]; never used on an HTTP worker.
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseRuntime;
+
+impl BlockOn for DatabaseRuntime {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        match &*RUNTIME {
+            Ok(runtime) => runtime.block_on(future),
+            // `connect` has refused before any connection could come here.
+            Err(_) => std::process::abort(),
+        }
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+/// A connection, on which one thread at a time runs queries.
+pub enum Db {
+    /// PostgreSQL.
+    Pg(Box<PgConn>),
+    /// SQLite.
+    Sqlite(Box<SqliteConnection>),
+}
+
+/// Runs one Diesel expression on whichever database `$db` is, with `$c` as its connection.
+#[macro_export]
+macro_rules! each {
+    ($db:expr, $c:ident => $query:expr) => {
+        match $db {
+            $crate::Db::Pg(connection) => {
+                let $c: &mut $crate::PgConn = connection;
+                $query
+            }
+            $crate::Db::Sqlite(connection) => {
+                let $c: &mut $crate::diesel::SqliteConnection = connection;
+                $query
+            }
+        }
+    };
+}
+
+impl Db {
+    /// Whether this is PostgreSQL, where rows are locked and statements cost a round trip.
+    #[must_use]
+    pub const fn is_postgres(&self) -> bool {
+        matches!(self, Self::Pg(_))
+    }
+
+    /// Runs SQL that takes no parameters.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn execute(&mut self, sql: &str) -> Result<()> {
+        Ok(each!(self, c => c.batch_execute(sql))?)
+    }
+
+    /// Runs `work` in a transaction of its own: all or nothing.
+    ///
+    /// # Errors
+    /// What `work` answers, after a rollback, or the database's.
+    pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.execute(if self.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" })?;
+        let result = work(self).and_then(|value| self.execute("COMMIT").map(|()| value));
+        if result.is_err() {
+            // SQLite may have rolled back by itself (disk full); then there is nothing left to do.
+            let _ = self.execute("ROLLBACK");
+        }
+        result
+    }
+
+    /// Tells PostgreSQL's row-level security which tenant's rows may be seen.
+    pub(crate) fn set_scope(&mut self, scope: Scope) -> Result<()> {
+        if let Self::Pg(connection) = self {
+            let tenant = match scope {
+                Scope::Installation => "*".to_owned(),
+                Scope::Organization(id) => id.to_string(),
+            };
+            diesel::sql_query("SELECT set_config('aim.organization', $1, false)")
+                .bind::<Text, _>(tenant)
+                .execute(&mut **connection)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the SQLite file at `path`, creating it if it is not there.
+    pub(crate) fn open_sqlite(path: &str, settings: &str) -> Result<Self> {
+        let mut connection =
+            SqliteConnection::establish(path).map_err(|error| Error::Connection(error.to_string()))?;
+        connection.batch_execute(settings)?;
+        Ok(Self::Sqlite(Box::new(connection)))
+    }
+
+    /// Connects to PostgreSQL.
+    pub(crate) fn open_postgres(config: &tokio_postgres::Config, tls: &crate::store::Tls) -> Result<Self> {
+        let runtime = RUNTIME.as_ref().map_err(|error| Error::Connection(error.to_string()))?;
+        let connection = runtime
+            .block_on(async {
+                match tls {
+                    crate::store::Tls::Off => {
+                        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+                        Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await)
+                    }
+                    crate::store::Tls::On(tls) => {
+                        let (client, connection) = config.connect((**tls).clone()).await?;
+                        Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await)
+                    }
+                }
+            })
+            .map_err(|error: tokio_postgres::Error| Error::Connection(error.to_string()))?
+            .map_err(|error| Error::Connection(error.to_string()))?;
+        let mut db = Self::Pg(Box::new(PgConn::from(connection)));
+        db.execute("SET statement_timeout = '15s'; SET lock_timeout = '10s'; SET TIME ZONE 'UTC'")?;
+        Ok(db)
+    }
+}

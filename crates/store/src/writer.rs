@@ -1,0 +1,110 @@
+//! SQLite's one writer. It takes what has queued up, runs each piece in a savepoint of one
+//! transaction, commits once, and only then answers: durable before the reply, one sync for many.
+
+use std::{
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{Db, Error, Result};
+
+/// The most pieces of work in one transaction.
+const BATCH: usize = 256;
+/// How many pieces may wait; beyond that callers wait for room.
+const QUEUE: usize = 4096;
+
+/// A piece of work in the queue.
+pub(crate) trait Work: Send {
+    /// Runs inside the transaction. `false` asks for a rollback of this piece alone.
+    fn run(&mut self, db: &mut Db) -> bool;
+    /// Answers the caller, once the fate of the transaction is known.
+    fn finish(self: Box<Self>, failure: Option<&str>);
+}
+
+/// A closure in the queue, with its result until the commit.
+pub(crate) struct Piece<T, F> {
+    pub(crate) work: F,
+    pub(crate) result: Option<Result<T>>,
+    pub(crate) reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: Fn(&mut Db) -> Result<T> + Send> Work for Piece<T, F> {
+    fn run(&mut self, db: &mut Db) -> bool {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.work)(db)))
+            .unwrap_or_else(|_| Err(Error::Corrupt("a write panicked".to_owned())));
+        let keep = result.is_ok();
+        self.result = Some(result);
+        keep
+    }
+
+    fn finish(self: Box<Self>, failure: Option<&str>) {
+        let result = match (self.result, failure) {
+            (Some(Ok(_)) | None, Some(failure)) => Err(Error::Connection(failure.to_owned())),
+            (Some(result), _) => result,
+            (None, None) => Err(Error::Connection("the write was not run".to_owned())),
+        };
+        // The caller may have gone away; what was committed stays committed.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The way to the writer's thread.
+#[derive(Clone)]
+pub(crate) struct Writer(SyncSender<Box<dyn Work>>);
+
+impl Writer {
+    /// Starts the writer's thread on a connection of its own.
+    pub(crate) fn start(db: Db) -> Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("aim-writer".to_owned())
+            .spawn(move || drive(db, &receiver))
+            .map_err(|error| Error::Connection(error.to_string()))?;
+        Ok(Self(sender))
+    }
+
+    /// Queues a piece of work; refuses at once when the queue is full.
+    pub(crate) fn submit(&self, work: Box<dyn Work>) -> Result<()> {
+        self.0.try_send(work).map_err(|_| Error::Connection("the write queue is full".to_owned()))
+    }
+}
+
+fn drive(mut db: Db, queue: &Receiver<Box<dyn Work>>) {
+    let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH);
+    while let Ok(first) = queue.recv() {
+        batch.push(first);
+        batch.extend(queue.try_iter().take(BATCH - 1));
+        let started = Instant::now();
+        let size = batch.len();
+        let failure = commit(&mut db, &mut batch).err().map(|error| error.to_string());
+        metrics::histogram!("aim_writer_batch_size").record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+        metrics::histogram!("aim_writer_commit_seconds").record(started.elapsed().as_secs_f64());
+        if let Some(failure) = &failure {
+            tracing::error!(%failure, size, "a batch of writes could not be committed");
+            let _ = db.execute("ROLLBACK");
+        }
+        for work in batch.drain(..) {
+            work.finish(failure.as_deref());
+        }
+    }
+}
+
+/// Runs the whole batch in one transaction. An error means that nothing of it was committed.
+fn commit(db: &mut Db, batch: &mut [Box<dyn Work>]) -> Result<()> {
+    db.execute("BEGIN IMMEDIATE")?;
+    if let [only] = batch {
+        let keep = only.run(db);
+        return db.execute(if keep { "COMMIT" } else { "ROLLBACK" });
+    }
+    for work in batch.iter_mut() {
+        db.execute("SAVEPOINT piece")?;
+        if work.run(db) {
+            db.execute("RELEASE piece")?;
+        } else {
+            db.execute("ROLLBACK TO piece; RELEASE piece")?;
+        }
+    }
+    db.execute("COMMIT")
+}
