@@ -102,7 +102,7 @@ CREATE TABLE agents (
 ) STRICT;
 CREATE INDEX agents_by_status_id ON agents (org_id, status, id);
 CREATE INDEX agents_by_agent_type_id ON agents (org_id, agent_type, id);
-CREATE UNIQUE INDEX agents_unique_name ON agents (org_id, name) WHERE org_id,name ;
+CREATE UNIQUE INDEX agents_unique_name ON agents (org_id, name) WHERE deleted_at IS NULL;
 
 CREATE TABLE agent_keys (
   org_id BLOB NOT NULL CHECK (length(org_id) = 16),
