@@ -121,6 +121,7 @@ CREATE TABLE agent_keys (
   ended_by TEXT,
   generated_by TEXT NOT NULL,
   PRIMARY KEY (org_id, agent_id, fingerprint),
+  UNIQUE (org_id, agent_id, sequence),
   UNIQUE (fingerprint)
 );
 CREATE INDEX agent_keys_by_expires_at ON agent_keys (org_id, expires_at);
