@@ -3,12 +3,13 @@
 //! of any text here is a new record version.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::Type};
+use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! reason_codes {
     ($($(#[$note:meta])* $name:ident = $slug:literal, $text:literal;)+) => {
         /// Why a verdict came out as it did. Serialised as its slug.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum ReasonCode {
             $(
                 #[doc = concat!("`", $slug, "`: ", $text, ".")]
@@ -65,6 +66,19 @@ impl ReasonCode {
         Self::TABLE
     }
 }
+
+// By hand: utoipa's derive does not see a rename that comes out of a macro's argument.
+impl PartialSchema for ReasonCode {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Self::all().iter().map(|code| code.slug())))
+            .description(Some("Why a verdict came out as it did; stable."))
+            .into()
+    }
+}
+
+impl ToSchema for ReasonCode {}
 
 impl std::fmt::Display for ReasonCode {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -41,7 +41,7 @@ impl Effect {
 
 /// What narrows a grant; every part that is given must fit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Scope {
     /// The resource must match one of these; none means any resource, or no resource at all.
     #[schema(max_items = 64)]

@@ -95,11 +95,12 @@ impl std::fmt::Display for TimeOfDay {
 #[serde(try_from = "WrittenTimeWindow", deny_unknown_fields)]
 pub struct TimeWindow {
     /// The days on which the window starts; none means every day.
+    #[schema(required = false)]
     days: Vec<Weekday>,
     start: TimeOfDay,
     end: TimeOfDay,
     /// Minutes east of UTC, -720 to 840. It does not follow summer time.
-    #[schema(minimum = -720, maximum = 840)]
+    #[schema(minimum = -720, maximum = 840, required = false)]
     utc_offset_minutes: i16,
 }
 

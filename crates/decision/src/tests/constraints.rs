@@ -278,3 +278,30 @@ fn a_context_that_is_nested_too_deeply_is_refused_before_it_is_recorded() {
         "context"
     );
 }
+
+#[test]
+fn the_published_schema_requires_what_the_reader_requires() {
+    let schema =
+        |schema: utoipa::openapi::RefOr<utoipa::openapi::Schema>| serde_json::to_value(schema).unwrap();
+    let scope = schema(<Scope as utoipa::PartialSchema>::schema());
+    assert!(scope.get("required").is_none(), "{scope}");
+    assert_eq!(scope["additionalProperties"], json!(false));
+    let window = schema(<TimeWindow as utoipa::PartialSchema>::schema());
+    assert_eq!(window["required"], json!(["start", "end"]), "{window}");
+    let constraint = schema(<Constraint as utoipa::PartialSchema>::schema());
+    assert_eq!(constraint["required"], json!(["field", "op"]), "{constraint}");
+    let code = schema(<ReasonCode as utoipa::PartialSchema>::schema());
+    assert_eq!(
+        code["enum"].as_array().map(Vec::len),
+        Some(ReasonCode::all().len())
+    );
+    assert_eq!(code["enum"][0], json!("agent.revoked"));
+    for text in [
+        schema(<ResourcePattern as utoipa::PartialSchema>::schema()),
+        schema(<CapabilityPattern as utoipa::PartialSchema>::schema()),
+        schema(<TimeOfDay as utoipa::PartialSchema>::schema()),
+        schema(<FieldPath as utoipa::PartialSchema>::schema()),
+    ] {
+        assert_eq!(text["type"], json!("string"));
+    }
+}

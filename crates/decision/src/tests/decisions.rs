@@ -581,6 +581,27 @@ fn the_deciding_grant_is_the_most_specific_then_the_first_given_then_the_smalles
 }
 
 #[test]
+fn facts_that_share_an_id_are_ordered_by_their_content() {
+    let one = grant(10, "db:*", Effect::Allow);
+    let limited = scoped(
+        10,
+        "db:*",
+        Effect::Allow,
+        json!({"rate_limit": {"max": 1, "per_seconds": 60}}),
+    );
+    let named = |name: &str| Policy {
+        name: name.to_owned(),
+        ..policy(20, "*", PolicyEffect::RequireApproval)
+    };
+    let mut snapshot = agent_with([one, limited]);
+    snapshot.policies = vec![named("a"), named("b")];
+    let verdict = decide(&snapshot, &call("db:read"));
+    snapshot.grants.reverse();
+    snapshot.policies.reverse();
+    assert_eq!(decide(&snapshot, &call("db:read")), verdict);
+}
+
+#[test]
 fn every_reason_code_is_given_by_some_decision() {
     let source = include_str!("decisions.rs");
     for code in ReasonCode::all() {
