@@ -30,12 +30,23 @@ fn authenticated(request: &HttpRequest) -> Result<(Ctx, Authenticated)> {
     Ok((ctx, caller))
 }
 
-/// Uses up the nonce of a signed request whose act does not do so itself.
-async fn claim(kernel: &Kernel, nonce: Option<NonceClaim>) -> Result<()> {
-    let Some(nonce) = nonce else { return Ok(()) };
+/// Uses up the nonce of a signed request whose act does not do so itself, and checks in the same
+/// transaction that the agent and its key still count.
+async fn claim(kernel: &Kernel, ctx: &Ctx, nonce: Option<NonceClaim>) -> Result<()> {
+    if !matches!(ctx.actor, aim_core::Actor::Agent { .. }) {
+        return Ok(());
+    }
+    let (organization, now, actor) = (ctx.organization, ctx.now, ctx.actor.clone());
+    let Some(nonce) = nonce else {
+        return kernel
+            .store
+            .read(organization, move |db| crate::standing::check(db, organization, &actor, now))
+            .await;
+    };
     let fresh = kernel
         .store
-        .write(Scope::Organization(nonce.organization), move |db| {
+        .write(Scope::Organization(organization), move |db| {
+            crate::standing::check(db, organization, &actor, now)?;
             aim_store::nonces::claim(db, nonce.organization, &nonce.digest, nonce.expires_at)
         })
         .await?;
@@ -72,7 +83,7 @@ impl<P: RequiredPermission> FromRequest for Authed<P> {
                 Some(role) if role >= P::PERMISSION.minimum => {}
                 _ => return Err(Error::forbidden(P::PERMISSION.name).into()),
             }
-            claim(&kernel, caller.nonce).await?;
+            claim(&kernel, &ctx, caller.nonce).await?;
             Ok(Self { ctx, permission: PhantomData })
         })
     }
@@ -100,7 +111,7 @@ impl<P: RequiredPermission> FromRequest for AuthedOrAgent<P> {
                 (_, aim_core::Actor::Agent { .. }) => {}
                 _ => return Err(Error::forbidden(P::PERMISSION.name).into()),
             }
-            claim(&kernel, caller.nonce).await?;
+            claim(&kernel, &ctx, caller.nonce).await?;
             Ok(Self { ctx, permission: PhantomData })
         })
     }

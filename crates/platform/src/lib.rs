@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod limits;
 mod module;
 pub mod shell;
+mod standing;
 
 pub use auth::{Authenticated, Authenticator, NonceClaim, RequestHead};
 pub use error::{ApiError, ApiResult, Problem};

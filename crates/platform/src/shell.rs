@@ -120,6 +120,18 @@ pub fn openapi_of(modules: &[Arc<dyn Module>], edition: &EditionInfo) -> utoipa:
         .version(&edition.version)
         .description(Some(format!("Identity, authorization and evidence for AI agents ({} edition).", edition.edition)))
         .build();
+    use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+    let components = document.components.get_or_insert_default();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A session's access token or an organisation API key"))
+        .build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let signature = ApiKeyValue::with_description(
+        "Signature-Input",
+        "HTTP Message Signatures (RFC 9421) by the agent's Ed25519 key: Signature-Input, Signature and, with a body, Content-Digest",
+    );
+    components.add_security_scheme("signature", SecurityScheme::ApiKey(ApiKey::Header(signature)));
     document
 }
 

@@ -1,0 +1,62 @@
+//! Whether an agent that proved a key may call at all: looked up in the transaction that uses up the
+//! signature, so that a suspended agent and a revoked key are refused on the very next request.
+//! A verified action does not come here: its refusal is a decision, and leaves evidence.
+
+use aim_core::{Actor, AgentCredential, AgentId, Code, Error, OrganizationId, Timestamp};
+use aim_decision::KeyFact;
+use aim_store::{
+    Db, Result, each,
+    schema::{agent_keys, agents},
+};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+
+type KeyRow = (Timestamp, Timestamp, Option<Timestamp>, Option<Timestamp>);
+
+/// Refuses an agent that is not active, or whose key does not count any more.
+pub(crate) fn check(
+    db: &mut Db,
+    organization: OrganizationId,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<()> {
+    let Actor::Agent { id, credential } = actor else { return Ok(()) };
+    check_status(db, organization, *id)?;
+    let AgentCredential::Key { fingerprint } = credential else { return Ok(()) };
+    let row: Option<KeyRow> = each!(db, c => agent_keys::table
+        .find((organization, *id, fingerprint))
+        .select((agent_keys::created_at, agent_keys::expires_at, agent_keys::grace_until, agent_keys::revoked_at))
+        .first(c)
+        .optional())?;
+    let usable = row.is_some_and(|(created_at, expires_at, grace_until, revoked_at)| {
+        let fact = KeyFact {
+            fingerprint: fingerprint.clone(),
+            created_at: created_at.into(),
+            expires_at: expires_at.into(),
+            grace_until: grace_until.map(Into::into),
+            revoked_at: revoked_at.map(Into::into),
+        };
+        fact.state(now.into()).is_usable()
+    });
+    if usable {
+        Ok(())
+    } else {
+        Err(Error::new(Code::CredentialsInvalid, "the signing key is expired, replaced or revoked").into())
+    }
+}
+
+fn check_status(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<()> {
+    let status: Option<String> = each!(db, c => agents::table
+        .find((organization, agent))
+        .filter(agents::deleted_at.is_null())
+        .select(agents::status)
+        .first(c)
+        .optional())?;
+    match status.as_deref() {
+        Some("active") => Ok(()),
+        Some("suspended") => {
+            let detail = "the agent is suspended; somebody must reactivate it first";
+            Err(Error::new(Code::Forbidden, detail).into())
+        }
+        _ => Err(Error::new(Code::CredentialsInvalid, "the agent is not there any more").into()),
+    }
+}

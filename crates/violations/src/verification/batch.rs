@@ -1,0 +1,505 @@
+//! Decides and commits what has queued up: one transaction for many actions. While one batch is
+//! being made durable the next one gathers, so the wait for the disk is shared.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aim_audit::{Details, Entry, Kind, LeafRef, commitment};
+use aim_core::{Actor, AgentCredential, Ctx, DecisionId, Error, Json, Result, Timestamp, ViolationId, ctx::ActorRef};
+use aim_crypto::digest;
+use aim_decision::{
+    Call, CapabilityName, CapabilityPattern, Credential, Inputs, Outcome, Verdict, canonical_bytes, decide,
+};
+use aim_platform::{NonceClaim, extract::replayed};
+use aim_store::{Db, Scope, Store};
+use chrono::TimeDelta;
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+use super::{
+    snapshot::{LiveSnapshot, SnapshotCache, epochs, grant_id},
+    store::{self, DecisionRow, UseKey},
+};
+use crate::violations::{
+    counts::{self, CountKey},
+    groups::{self, GroupChange, GroupKey},
+    store::{ViolationRow, insert_many},
+};
+
+/// The most actions in one transaction.
+const BATCH: usize = 128;
+/// How many may wait before further ones are turned away.
+const QUEUE: usize = 8_192;
+/// How often a replay by one agent is written into the audit log.
+const REPLAY_NOTE: TimeDelta = TimeDelta::seconds(60);
+/// The largest context that is copied into a violation, in bytes.
+const LARGEST_COPIED_CONTEXT: usize = 8 * 1024;
+
+/// An action that waits for its decision.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The call's context; its actor is the agent.
+    pub ctx: Ctx,
+    /// The agent.
+    pub agent: aim_core::AgentId,
+    /// What must be claimed with the decision.
+    pub nonce: Option<NonceClaim>,
+    /// How the agent proved itself.
+    pub scheme: &'static str,
+    /// The action.
+    pub action: CapabilityName,
+    /// What it is done to.
+    pub resource: Option<String>,
+    /// Its arguments.
+    pub context: Map<String, Value>,
+    /// Whether a person shall approve it in any case.
+    pub approval_requested: bool,
+}
+
+/// A decision that is durable.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// Its id.
+    pub id: DecisionId,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// SHA-256 of the recorded inputs.
+    pub request_digest: [u8; 32],
+    /// Until when a person may approve it, if it is pending.
+    pub expires_at: Option<Timestamp>,
+    /// Where it stands in the log.
+    pub leaf: LeafRef,
+}
+
+type Answer = oneshot::Sender<Result<Decided>>;
+
+#[derive(Default)]
+struct Waiting {
+    items: VecDeque<(Item, Answer)>,
+    running: usize,
+}
+
+struct Inner {
+    store: Store,
+    cache: SnapshotCache,
+    approval: TimeDelta,
+    waiting: Mutex<Waiting>,
+    replays: Mutex<HashMap<aim_core::AgentId, Timestamp>>,
+    lanes: usize,
+}
+
+/// The queue of actions, and who drives it.
+#[derive(Clone)]
+pub struct DecisionQueue(Arc<Inner>);
+
+impl DecisionQueue {
+    /// A queue in front of `store`.
+    #[must_use]
+    pub fn new(store: Store, approval: TimeDelta) -> Self {
+        // On PostgreSQL a second batch prepares while the first one waits for its commit.
+        let lanes = if store.is_postgres() { 2 } else { 1 };
+        Self(Arc::new(Inner {
+            store,
+            cache: SnapshotCache::new(),
+            approval,
+            waiting: Mutex::default(),
+            replays: Mutex::default(),
+            lanes,
+        }))
+    }
+
+    /// Decides `item` and makes the decision durable.
+    ///
+    /// # Errors
+    /// `auth.signature_replayed`, or `server.unavailable` when it could not be committed.
+    pub async fn decide(&self, item: Item) -> Result<Decided> {
+        let (sender, answer) = oneshot::channel();
+        let start = {
+            let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.items.len() >= QUEUE {
+                return Err(Error::unavailable("the queue of decisions is full").retry_after(1));
+            }
+            waiting.items.push_back((item, sender));
+            let start = waiting.running < self.0.lanes;
+            if start {
+                waiting.running += 1;
+            }
+            start
+        };
+        if start {
+            // A task of its own: a caller that goes away must not strand the others.
+            tokio::spawn(drive(self.clone()));
+        }
+        answer.await.map_err(|_| Error::unavailable("the decision was interrupted"))?
+    }
+}
+
+async fn drive(queue: DecisionQueue) {
+    loop {
+        let (items, answers): (Vec<Item>, Vec<Answer>) = {
+            let mut waiting = queue.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.items.is_empty() {
+                waiting.running -= 1;
+                return;
+            }
+            let count = waiting.items.len().min(BATCH);
+            waiting.items.drain(..count).unzip()
+        };
+        metrics::histogram!("aim_decision_batch_size").record(f64::from(u32::try_from(items.len()).unwrap_or(0)));
+        let inner = Arc::clone(&queue.0);
+        let items = Arc::new(items);
+        let committed = queue.0.store.write(Scope::Installation, move |db| run(db, &inner, &items)).await;
+        match committed {
+            Ok(batch) => {
+                for snapshot in &batch.snapshots {
+                    snapshot.mark_stored();
+                }
+                for (answer, result) in answers.into_iter().zip(batch.results) {
+                    let _ = answer.send(result);
+                }
+            }
+            Err(error) => {
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+struct Batch {
+    results: Vec<Result<Decided>>,
+    snapshots: Vec<Arc<LiveSnapshot>>,
+}
+
+/// What a batch writes, gathered while deciding.
+#[derive(Default)]
+struct Writes {
+    decisions: Vec<DecisionRow>,
+    violations: Vec<ViolationRow>,
+    counts: BTreeMap<CountKey, i64>,
+    groups: BTreeMap<GroupKey, GroupChange>,
+    uses: BTreeMap<UseKey, i64>,
+    grants_used: BTreeMap<(aim_core::OrganizationId, aim_core::GrantId), Timestamp>,
+    entries: Vec<Entry>,
+    snapshots: Vec<Arc<LiveSnapshot>>,
+}
+
+/// Claims, decides and writes the whole batch inside the caller's transaction.
+fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
+    let mut agents: Vec<_> = items.iter().map(|item| (item.ctx.organization, item.agent)).collect();
+    agents.sort_unstable();
+    agents.dedup();
+    let claims: Vec<_> = items.iter().map(|item| item.nonce.clone()).collect();
+    let fresh = store::claim_nonces(db, &claims)?;
+    let epochs = epochs(db, &agents)?;
+    let mut snapshots: HashMap<aim_core::AgentId, Arc<LiveSnapshot>> = HashMap::with_capacity(agents.len());
+    for (organization, agent) in agents {
+        if let Some(epochs) = epochs.get(&(organization, agent)) {
+            snapshots.insert(agent, inner.cache.at(db, organization, agent, *epochs)?);
+        }
+    }
+    let mut writes = Writes::default();
+    lock_counters(db, items, &snapshots, &mut writes)?;
+    let mut results: Vec<Result<Decided>> = Vec::with_capacity(items.len());
+    for (item, fresh) in items.iter().zip(fresh) {
+        results.push(match snapshots.get(&item.agent) {
+            _ if !fresh => {
+                note_replay(inner, item, &mut writes);
+                Err(replayed())
+            }
+            None => Err(Error::not_found()),
+            Some(snapshot) => Ok(decide_one(inner, item, snapshot, &mut writes)?),
+        });
+    }
+    write(db, writes, &mut results)
+}
+
+/// Locks the counter of every rate-limited grant that a call of this batch may use, in key order.
+fn lock_counters(
+    db: &mut Db,
+    items: &[Item],
+    snapshots: &HashMap<aim_core::AgentId, Arc<LiveSnapshot>>,
+    writes: &mut Writes,
+) -> aim_store::Result<()> {
+    for item in items {
+        let Some(snapshot) = snapshots.get(&item.agent) else { continue };
+        for (grant, limit) in &snapshot.rated {
+            let window = Timestamp::new(limit.window_start(item.ctx.now.into()));
+            writes.uses.insert((item.ctx.organization, grant_id(*grant), window), 0);
+        }
+    }
+    for (key, uses) in &mut writes.uses {
+        *uses = store::lock_uses(db, *key)?;
+    }
+    Ok(())
+}
+
+fn credential(actor: &Actor) -> aim_store::Result<Credential> {
+    match actor {
+        Actor::Agent { credential: AgentCredential::Key { fingerprint }, .. } => {
+            Ok(Credential::AgentKey { fingerprint: fingerprint.clone() })
+        }
+        Actor::Agent { credential: AgentCredential::Limited { id, capabilities }, .. } => {
+            let capabilities: std::result::Result<Vec<CapabilityPattern>, _> =
+                capabilities.iter().cloned().map(CapabilityPattern::try_from).collect();
+            let capabilities = capabilities.map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
+            Ok(Credential::Limited { id: *id, capabilities })
+        }
+        _ => Err(Error::forbidden("an agent's credential").into()),
+    }
+}
+
+fn credential_text(credential: &Credential) -> String {
+    match credential {
+        Credential::AgentKey { fingerprint } => fingerprint.clone(),
+        Credential::Limited { id, .. } => format!("limited:{id}"),
+    }
+}
+
+/// Decides one call and notes down everything that is to be written for it.
+fn decide_one(
+    inner: &Inner,
+    item: &Item,
+    live: &Arc<LiveSnapshot>,
+    writes: &mut Writes,
+) -> aim_store::Result<Decided> {
+    let ctx = &item.ctx;
+    let credential = credential(&ctx.actor)?;
+    let credential_text = credential_text(&credential);
+    let window_of = |grant: &uuid::Uuid| {
+        let limit = live.rated.iter().find(|(id, _)| id == grant).map(|(_, limit)| limit)?;
+        Some((ctx.organization, grant_id(*grant), Timestamp::new(limit.window_start(ctx.now.into()))))
+    };
+    let uses = live
+        .rated
+        .iter()
+        .filter_map(|(grant, _)| {
+            let uses = writes.uses.get(&window_of(grant)?)?;
+            Some((*grant, u32::try_from(*uses).unwrap_or(u32::MAX)))
+        })
+        .collect();
+    let call = Call {
+        action: item.action.clone(),
+        resource: item.resource.clone(),
+        context: item.context.clone(),
+        credential,
+        uses,
+        approval_requested: item.approval_requested,
+        now: ctx.now.into(),
+    };
+    let verdict = decide(&live.snapshot, &call);
+    if verdict.outcome == Outcome::Approved {
+        if let Some(uses) = verdict.counted_grant.and_then(|grant| writes.uses.get_mut(&window_of(&grant)?)) {
+            *uses += 1;
+        }
+        if let Some(decider) = &verdict.decided_by
+            && live.notes_use(decider.id, ctx.now)
+        {
+            writes.grants_used.insert((ctx.organization, grant_id(decider.id)), ctx.now);
+        }
+    }
+    let inputs = Inputs::new(&live.digest, call);
+    let inputs = text(canonical_bytes(&inputs))?;
+    let verdict_text = text(canonical_bytes(&verdict))?;
+    let salt: [u8; 16] = digest::random_bytes().map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
+    let commit = commitment(&salt, &[inputs.as_bytes(), verdict_text.as_bytes()]);
+    let id: DecisionId = ctx.new_id();
+    let reason_codes: Vec<&str> = aim_decision::slugs(&verdict.reasons);
+    let expires_at = (verdict.outcome == Outcome::Pending).then(|| ctx.now + inner.approval);
+    let decided = Decided {
+        id,
+        request_digest: digest::sha256(inputs.as_bytes()),
+        expires_at,
+        leaf: LeafRef { index: 0, hash: String::new() },
+        verdict,
+    };
+    let verdict = &decided.verdict;
+    let facts = json!({
+        "capability": item.action.as_str(),
+        "reasons": reason_codes,
+        "credential": credential_text,
+        "scheme": item.scheme,
+        "decided_by": verdict.decided_by,
+        "request_sha256": hex(&decided.request_digest),
+        "snapshot_sha256": hex(&live.digest),
+    });
+    writes.entries.push(Entry {
+        organization: ctx.organization,
+        at: ctx.now,
+        kind: Kind::Decision,
+        action: "action.decided",
+        actor: ActorRef::from(&ctx.actor),
+        agent: Some(item.agent),
+        target_kind: "decision",
+        target_id: Some(id.to_string()),
+        outcome: verdict.outcome.as_str(),
+        facts,
+        details: Details::Elsewhere(commit),
+    });
+    if verdict.outcome == Outcome::Denied {
+        note_violation(item, live, &decided, &reason_codes, writes);
+    }
+    metrics::counter!("aim_decisions_total", "outcome" => verdict.outcome.as_str(),
+        "reason" => reason_codes.first().copied().unwrap_or("none"))
+    .increment(1);
+    writes.decisions.push(DecisionRow {
+        org_id: ctx.organization,
+        id,
+        agent_id: item.agent,
+        created_at: ctx.now,
+        action: item.action.as_str().to_owned(),
+        resource: item.resource.clone(),
+        status: verdict.outcome.as_str().to_owned(),
+        outcome: verdict.outcome.as_str().to_owned(),
+        reason_codes: Json::of(&reason_codes),
+        decider: verdict.decided_by.map(|decider| format!("{}:{}", decider.kind.as_str(), decider.id)),
+        grant_id: verdict
+            .decided_by
+            .filter(|decider| decider.kind == aim_decision::DeciderKind::Grant)
+            .map(|decider| grant_id(decider.id)),
+        risk: verdict.risk.as_str().to_owned(),
+        credential: credential_text,
+        scheme: item.scheme.to_owned(),
+        source_ip: ctx.source_ip.clone(),
+        snapshot_digest: live.digest.to_vec(),
+        inputs,
+        verdict: verdict_text,
+        salt: salt.to_vec(),
+        leaf_index: 0,
+        expires_at,
+        resolved_at: None,
+        resolved_by: None,
+        resolution_note: None,
+    });
+    if !live.is_stored() && !writes.snapshots.iter().any(|known| Arc::ptr_eq(known, live)) {
+        writes.snapshots.push(Arc::clone(live));
+    }
+    Ok(decided)
+}
+
+fn text(bytes: Vec<u8>) -> aim_store::Result<String> {
+    String::from_utf8(bytes).map_err(|error| aim_store::Error::Corrupt(error.to_string()))
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Every denial is a violation, with its group and its counts.
+fn note_violation(item: &Item, live: &LiveSnapshot, decided: &Decided, reason_codes: &[&str], writes: &mut Writes) {
+    let ctx = &item.ctx;
+    let verdict = &decided.verdict;
+    let severity = verdict.severity.map_or("low", |severity| severity.as_str()).to_owned();
+    let id: ViolationId = ctx.new_id();
+    let context = serde_json::to_string(&item.context).unwrap_or_default();
+    let context = if context.len() <= LARGEST_COPIED_CONTEXT {
+        Value::Object(item.context.clone())
+    } else {
+        json!({"left_out": "the context is larger than 8 KiB; see the decision's inputs"})
+    };
+    writes.violations.push(ViolationRow {
+        org_id: ctx.organization,
+        id,
+        agent_id: item.agent,
+        agent_name: live.agent_name.clone(),
+        decision_id: decided.id,
+        attempted_capability: item.action.as_str().to_owned(),
+        resource: item.resource.clone(),
+        registered_capabilities: live.registered.clone(),
+        severity: severity.clone(),
+        trust_score_impact: i64::from(verdict.trust_score_impact),
+        is_blocked: true,
+        source_ip: ctx.source_ip.clone(),
+        request_metadata: Json(json!({
+            "request_id": ctx.request_id,
+            "scheme": item.scheme,
+            "user_agent": ctx.user_agent,
+            "context": context,
+        })),
+        reason_codes: Json::of(&reason_codes),
+        created_at: ctx.now,
+    });
+    for key in CountKey::of(ctx.organization, item.agent, ctx.now, &severity, item.action.as_str(), true) {
+        *writes.counts.entry(key).or_default() += 1;
+    }
+    let key = GroupKey {
+        organization: ctx.organization,
+        agent: item.agent,
+        attempted_capability: item.action.as_str().to_owned(),
+        reason_code: reason_codes.first().copied().unwrap_or("none").to_owned(),
+    };
+    writes
+        .groups
+        .entry(key)
+        .and_modify(|change| {
+            change.count += 1;
+            change.last_seen_at = ctx.now;
+            change.last_violation_id = id;
+            change.severity.clone_from(&severity);
+        })
+        .or_insert_with(|| GroupChange {
+            agent_name: live.agent_name.clone(),
+            severity,
+            first_seen_at: ctx.now,
+            last_seen_at: ctx.now,
+            last_violation_id: id,
+            count: 1,
+        });
+}
+
+/// A replay leaves evidence, but an attacker who repeats one request must not fill the disk.
+fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) {
+    metrics::counter!("aim_authentication_failures_total", "code" => "auth.signature_replayed").increment(1);
+    let mut replays = inner.replays.lock().unwrap_or_else(PoisonError::into_inner);
+    if replays.len() > 10_000 {
+        replays.clear();
+    }
+    let now = item.ctx.now;
+    if replays.get(&item.agent).is_some_and(|last| now - *last < REPLAY_NOTE) {
+        return;
+    }
+    replays.insert(item.agent, now);
+    writes.entries.push(
+        Entry::event(&item.ctx, "authentication.refused")
+            .agent(item.agent)
+            .target("agent", item.agent)
+            .outcome("refused")
+            .facts(json!({"code": "auth.signature_replayed", "scheme": item.scheme}))
+            .details(json!({"source_ip": item.ctx.source_ip, "capability": item.action.as_str()})),
+    );
+}
+
+/// Writes what was gathered. The log's head comes late, and after it only what names a leaf.
+fn write(db: &mut Db, writes: Writes, results: &mut [Result<Decided>]) -> aim_store::Result<Batch> {
+    for live in &writes.snapshots {
+        let organization = aim_core::OrganizationId::from_uuid(live.snapshot.organization_id);
+        let now = writes.entries.first().map_or_else(Timestamp::default, |entry| entry.at);
+        store::keep_snapshot(db, organization, &live.digest, &live.body, now)?;
+    }
+    store::set_uses(db, &writes.uses)?;
+    for ((organization, grant), now) in &writes.grants_used {
+        store::note_use(db, *organization, *grant, *now)?;
+    }
+    insert_many(db, &writes.violations)?;
+    counts::add(db, &writes.counts)?;
+    groups::upsert(db, &writes.groups)?;
+    let is_decision: Vec<bool> = writes.entries.iter().map(|entry| entry.kind == Kind::Decision).collect();
+    let leaves = aim_audit::append(db, writes.entries)?;
+    let mut leaves = leaves.into_iter().zip(is_decision).filter_map(|(leaf, decision)| decision.then_some(leaf));
+    let mut rows = writes.decisions;
+    let decided = results.iter_mut().filter_map(|result| result.as_mut().ok());
+    for ((row, decided), leaf) in rows.iter_mut().zip(decided).zip(&mut leaves) {
+        row.leaf_index = leaf.index;
+        decided.leaf = leaf;
+    }
+    store::insert_decisions(db, &rows)?;
+    Ok(Batch { results: results.to_vec(), snapshots: writes.snapshots })
+}

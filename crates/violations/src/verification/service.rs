@@ -1,0 +1,377 @@
+//! The use cases around a verified action.
+
+use aim_audit::Entry;
+use aim_core::{Actor, AgentId, Code, Ctx, Cursor, DecisionId, Error, PageRequest, Result};
+use aim_crypto::digest;
+use aim_decision::{Inputs, Outcome, Reason, Verdict, decide};
+use aim_platform::{Kernel, NonceClaim};
+use aim_store::{Db, Scope, Store};
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::{
+    batch::{Decided, DecisionQueue, Item, hex},
+    model::{
+        ActionRequest, AuditPlace, DecisionFilter, DecisionList, DecisionView, ResultReport, ResultView,
+        ReviewRequest,
+    },
+    snapshot,
+    store::{self, DecisionRow},
+};
+
+/// What a pending action says once nobody approved it in time.
+pub const APPROVAL_EXPIRED: &str = "approval.expired";
+/// What a pending action says once a person rejected it.
+pub const APPROVAL_REJECTED: &str = "approval.rejected";
+
+/// Verifies actions, and lets people look at and answer them.
+#[derive(Clone)]
+pub struct VerificationService {
+    store: Store,
+    queue: DecisionQueue,
+}
+
+impl VerificationService {
+    /// The service of this installation.
+    #[must_use]
+    pub fn new(kernel: &Kernel) -> Self {
+        let approval = TimeDelta::minutes(kernel.config.approval_minutes);
+        Self { store: kernel.store.clone(), queue: DecisionQueue::new(kernel.store.clone(), approval) }
+    }
+
+    /// Decides an agent's action. When this answers, the decision is durable with its evidence.
+    ///
+    /// # Errors
+    /// A malformed action, a replayed request, or `server.unavailable`: then nothing was allowed.
+    pub async fn verify(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        scheme: &'static str,
+        action: ActionRequest,
+    ) -> Result<DecisionView> {
+        let Actor::Agent { id: agent, .. } = ctx.actor else {
+            return Err(Error::new(Code::Forbidden, "only an agent can ask for its own action"));
+        };
+        let name = action.check()?;
+        let item = Item {
+            ctx: ctx.clone(),
+            agent,
+            nonce,
+            scheme,
+            action: name,
+            resource: action.resource.clone(),
+            context: action.context,
+            approval_requested: action.approval_requested,
+        };
+        let decided = self.queue.decide(item).await?;
+        Ok(view_of_new(ctx, agent, action.action, action.resource, decided))
+    }
+
+    /// A decision: an agent sees its own, people see their organisation's.
+    ///
+    /// # Errors
+    /// `resource.not_found`.
+    pub async fn get(&self, ctx: &Ctx, id: DecisionId) -> Result<DecisionView> {
+        let row = self.find(ctx, id).await?;
+        view(ctx, row)
+    }
+
+    /// A page of the organisation's decisions, newest first.
+    ///
+    /// # Errors
+    /// A bad limit, cursor or status.
+    pub async fn list(&self, ctx: &Ctx, filter: DecisionFilter) -> Result<DecisionList> {
+        let page = PageRequest::parse(filter.limit, None, filter.cursor.as_deref())?;
+        if let Some(status) = &filter.status
+            && !matches!(status.as_str(), "approved" | "denied" | "pending")
+        {
+            return Err(Error::field("status", "status is approved, denied or pending"));
+        }
+        let organization = ctx.organization;
+        let rows = self
+            .store
+            .read(organization, move |db| {
+                let before = page.cursor.map(|Cursor(id)| DecisionId::from_uuid(id));
+                store::page(db, organization, filter.agent_id, filter.status.as_deref(), before, page.fetch())
+            })
+            .await?;
+        let (rows, next_cursor) = page.cut(rows, |row| row.id.uuid());
+        let verifications = rows.into_iter().map(|row| view(ctx, row)).collect::<Result<_>>()?;
+        Ok(DecisionList { verifications, limit: page.limit, next_cursor })
+    }
+
+    /// An agent's report of how its approved action ended. The first one stays.
+    ///
+    /// # Errors
+    /// `resource.not_found`, or `resource.state` when there is a report or nothing was approved.
+    pub async fn report_result(&self, ctx: &Ctx, id: DecisionId, report: ResultReport) -> Result<ResultView> {
+        report.check()?;
+        let ctx = ctx.clone();
+        self.store
+            .write(ctx.organization, move |db| {
+                let row = store::find(db, ctx.organization, id)?.ok_or_else(Error::not_found)?;
+                ctx.acts_for(row.agent_id)?;
+                keep_report(db, &ctx, &row, &report, true)
+            })
+            .await
+    }
+
+    /// A report that carries no credential, as the published SDKs send it: kept if it is the first,
+    /// marked as unauthenticated, and never used for anything but display.
+    ///
+    /// # Errors
+    /// As [`Self::report_result`].
+    pub async fn report_untrusted_result(
+        &self,
+        ctx: &Ctx,
+        id: DecisionId,
+        report: ResultReport,
+    ) -> Result<ResultView> {
+        report.check()?;
+        let ctx = ctx.clone();
+        self.store
+            .write(Scope::Installation, move |db| {
+                let row = store::find_anywhere(db, id)?.ok_or_else(Error::not_found)?;
+                let mut ctx = ctx.clone();
+                ctx.organization = row.org_id;
+                keep_report(db, &ctx, &row, &report, false)
+            })
+            .await
+    }
+
+    /// A person's answer to a pending action. An approval repeats the digest of what the person
+    /// saw, and holds only if the action would not be denied by now.
+    ///
+    /// # Errors
+    /// `resource.not_found`; `resource.state` when it is not pending any more, when the digest is
+    /// another, or when it would be denied now.
+    pub async fn review(
+        &self,
+        ctx: &Ctx,
+        id: DecisionId,
+        approve: bool,
+        review: ReviewRequest,
+    ) -> Result<DecisionView> {
+        if review.note.as_ref().is_some_and(|note| note.chars().count() > 1_000) {
+            return Err(Error::field("note", "at most 1,000 characters"));
+        }
+        if ctx.actor.role().is_none() {
+            return Err(Error::forbidden("verifications:review"));
+        }
+        let ctx = ctx.clone();
+        self.store
+            .write(ctx.organization, move |db| settle(db, &ctx, id, approve, &review))
+            .await
+    }
+
+    /// The three records of a decision, for a replay: snapshot, inputs and verdict.
+    ///
+    /// # Errors
+    /// `resource.not_found`.
+    pub async fn evidence(&self, ctx: &Ctx, id: DecisionId) -> Result<Evidence> {
+        let row = self.find(ctx, id).await?;
+        let (organization, digest) = (row.org_id, row.snapshot_digest.clone());
+        let snapshot = self
+            .store
+            .read(organization, move |db| store::snapshot_body(db, organization, &digest))
+            .await?
+            .ok_or_else(Error::not_found)?;
+        Ok(Evidence { snapshot, inputs: row.inputs, verdict: row.verdict })
+    }
+
+    /// Forgets rate counters of windows that ended more than two days ago.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn tidy(&self, now: aim_core::Timestamp) -> Result<()> {
+        let before = now - TimeDelta::days(2);
+        self.store.write(Scope::Installation, move |db| store::forget_uses(db, before).map(|_| ())).await
+    }
+
+    async fn find(&self, ctx: &Ctx, id: DecisionId) -> Result<DecisionRow> {
+        let organization = ctx.organization;
+        let row = self.store.read(organization, move |db| store::find(db, organization, id)).await?;
+        let row = row.ok_or_else(Error::not_found)?;
+        ctx.acts_for(row.agent_id)?;
+        Ok(row)
+    }
+}
+
+/// What [`aim_decision::replay`] needs.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Evidence {
+    /// The canonical bytes of the snapshot.
+    pub snapshot: String,
+    /// The canonical bytes of the inputs.
+    pub inputs: String,
+    /// The canonical bytes of the verdict.
+    pub verdict: String,
+}
+
+fn keep_report(
+    db: &mut Db,
+    ctx: &Ctx,
+    row: &DecisionRow,
+    report: &ResultReport,
+    authenticated: bool,
+) -> aim_store::Result<ResultView> {
+    if row.status != "approved" {
+        return Err(Error::new(Code::StateConflict, "this action was not approved, so it has no result").into());
+    }
+    if !store::keep_result(db, row, report, authenticated, ctx.now)? {
+        return Err(Error::new(Code::StateConflict, "a result was reported already; the first one stays").into());
+    }
+    let entry = Entry::event(ctx, "action.result_reported")
+        .agent(row.agent_id)
+        .target("decision", row.id)
+        .facts(json!({"outcome": report.outcome, "authenticated": authenticated}));
+    aim_audit::append(db, vec![entry])?;
+    Ok(ResultView {
+        decision_id: row.id,
+        outcome: report.outcome.clone(),
+        authenticated,
+        reported_at: ctx.now,
+    })
+}
+
+fn settle(
+    db: &mut Db,
+    ctx: &Ctx,
+    id: DecisionId,
+    approve: bool,
+    review: &ReviewRequest,
+) -> aim_store::Result<DecisionView> {
+    let mut row = store::find(db, ctx.organization, id)?.ok_or_else(Error::not_found)?;
+    let expired = row.expires_at.is_some_and(|end| ctx.now >= end);
+    if row.status != "pending" || expired {
+        return Err(Error::new(Code::StateConflict, "this action is not pending any more").into());
+    }
+    let seen = hex(&digest::sha256(row.inputs.as_bytes()));
+    let repeated = review.digest.as_deref();
+    if (approve && repeated.is_none()) || repeated.is_some_and(|digest| digest != seen) {
+        let detail = "digest is not the request_digest of this action; look at it again and repeat that one";
+        return Err(Error::new(Code::StateConflict, detail).at("digest").into());
+    }
+    if approve {
+        still_permitted(db, ctx, &row)?;
+    }
+    let status = if approve { "approved" } else { "denied" };
+    let by = ctx.actor_text();
+    if !store::settle(db, ctx.organization, id, status, &by, review.note.as_deref(), ctx.now)? {
+        return Err(Error::new(Code::StateConflict, "somebody else answered first").into());
+    }
+    status.clone_into(&mut row.status);
+    row.resolved_at = Some(ctx.now);
+    row.resolved_by = Some(by);
+    row.resolution_note.clone_from(&review.note);
+    let entry = Entry::event(ctx, if approve { "action.approved" } else { "action.rejected" })
+        .agent(row.agent_id)
+        .target("decision", id)
+        .outcome(if approve { "approved" } else { "denied" })
+        .facts(json!({"request_sha256": seen}))
+        .details(json!({"note": review.note}));
+    aim_audit::append(db, vec![entry])?;
+    Ok(view(ctx, row)?)
+}
+
+/// Decides the call again as of now: what was suspended, revoked or withdrawn meanwhile stays so.
+/// Counts the use that the approval makes of a rate-limited grant.
+fn still_permitted(db: &mut Db, ctx: &Ctx, row: &DecisionRow) -> aim_store::Result<()> {
+    let inputs: Inputs =
+        serde_json::from_str(&row.inputs).map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
+    let live = snapshot::fresh(db, ctx.organization, row.agent_id)?;
+    let mut call = inputs.call;
+    call.now = ctx.now.into();
+    call.uses.clear();
+    let mut counters = std::collections::BTreeMap::new();
+    for (grant, limit) in &live.rated {
+        let window = aim_core::Timestamp::new(limit.window_start(call.now));
+        let key = (ctx.organization, snapshot::grant_id(*grant), window);
+        let uses = store::lock_uses(db, key)?;
+        call.uses.insert(*grant, u32::try_from(uses).unwrap_or(u32::MAX));
+        counters.insert(key, uses);
+    }
+    let verdict = decide(&live.snapshot, &call);
+    if verdict.outcome == Outcome::Denied {
+        let reasons = sentence(&verdict.reasons);
+        return Err(Error::new(Code::StateConflict, format!("by now it would be denied: {reasons}")).into());
+    }
+    if let Some(counted) = verdict.counted_grant {
+        counters.retain(|(_, grant, _), _| grant.uuid() == counted);
+        counters.values_mut().for_each(|uses| *uses += 1);
+        store::set_uses(db, &counters)?;
+    }
+    Ok(())
+}
+
+fn sentence(reasons: &[Reason]) -> String {
+    let messages: Vec<&str> = reasons.iter().map(|reason| reason.message.as_str()).collect();
+    messages.join("; ")
+}
+
+fn view_of_new(
+    ctx: &Ctx,
+    agent_id: AgentId,
+    action: String,
+    resource: Option<String>,
+    decided: Decided,
+) -> DecisionView {
+    let verdict = decided.verdict;
+    DecisionView {
+        id: decided.id,
+        agent_id,
+        status: verdict.outcome.as_str().to_owned(),
+        action,
+        resource,
+        reason_codes: aim_decision::slugs(&verdict.reasons).into_iter().map(str::to_owned).collect(),
+        denial_reason: (verdict.outcome == Outcome::Denied).then(|| sentence(&verdict.reasons)),
+        reasons: verdict.reasons,
+        decided_by: verdict.decided_by,
+        risk: verdict.risk,
+        severity: verdict.severity,
+        request_digest: hex(&decided.request_digest),
+        created_at: ctx.now,
+        expires_at: decided.expires_at,
+        approved_by: None,
+        review_note: None,
+        audit: AuditPlace { leaf_index: decided.leaf.index, leaf_hash: Some(decided.leaf.hash) },
+    }
+}
+
+fn view(ctx: &Ctx, row: DecisionRow) -> Result<DecisionView> {
+    let verdict: Verdict = serde_json::from_str(&row.verdict).map_err(Error::internal)?;
+    let mut reason_codes: Vec<String> =
+        aim_decision::slugs(&verdict.reasons).into_iter().map(str::to_owned).collect();
+    let mut status = row.status;
+    let mut denial_reason = (verdict.outcome == Outcome::Denied).then(|| sentence(&verdict.reasons));
+    if verdict.outcome == Outcome::Pending && status == "denied" {
+        reason_codes.insert(0, APPROVAL_REJECTED.to_owned());
+        let note = row.resolution_note.as_deref().unwrap_or("no reason was given");
+        denial_reason = Some(format!("a person rejected the action: {note}"));
+    }
+    if status == "pending" && row.expires_at.is_some_and(|end| ctx.now >= end) {
+        "denied".clone_into(&mut status);
+        reason_codes.insert(0, APPROVAL_EXPIRED.to_owned());
+        denial_reason = Some("nobody approved the action in time".to_owned());
+    }
+    Ok(DecisionView {
+        id: row.id,
+        agent_id: row.agent_id,
+        approved_by: row.resolved_by.filter(|_| status == "approved"),
+        status,
+        action: row.action,
+        resource: row.resource,
+        reason_codes,
+        denial_reason,
+        reasons: verdict.reasons,
+        decided_by: verdict.decided_by,
+        risk: verdict.risk,
+        severity: verdict.severity,
+        request_digest: hex(&digest::sha256(row.inputs.as_bytes())),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        review_note: row.resolution_note,
+        audit: AuditPlace { leaf_index: row.leaf_index, leaf_hash: None },
+    })
+}

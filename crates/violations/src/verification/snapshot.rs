@@ -1,0 +1,170 @@
+//! What decide() knows of an agent, kept in memory under two epochs: the agent's and its
+//! organisation's. The transaction of each decision reads both; a copy that is older is not used.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use aim_core::{AgentId, GrantId, Json, OrganizationId, Timestamp};
+use aim_decision::{AgentStatus, Effect, RateLimit, Snapshot, canonical_bytes};
+use aim_key_vault::store as keys;
+use aim_store::{
+    Db, Error, Result,
+    diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl},
+    each,
+    schema::{agents, organizations},
+};
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::{capabilities::store as grants, policies::store as policies};
+
+/// How many bytes of snapshots stay in memory.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// How exact `last_used_at` of a grant is.
+const LAST_USE_EXACTNESS: TimeDelta = TimeDelta::seconds(60);
+
+/// The agent's and the organisation's epoch.
+pub(super) type Epochs = (i64, i64);
+
+/// A snapshot, and what is derived from it once.
+pub(super) struct LiveSnapshot {
+    pub(super) epochs: Epochs,
+    pub(super) agent_name: String,
+    pub(super) snapshot: Snapshot,
+    pub(super) digest: [u8; 32],
+    pub(super) body: String,
+    pub(super) rated: Vec<(Uuid, RateLimit)>,
+    pub(super) registered: Json,
+    stored: AtomicBool,
+    last_uses: Mutex<HashMap<Uuid, Timestamp>>,
+}
+
+impl LiveSnapshot {
+    /// Whether the database is known to hold the snapshot's body.
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn mark_stored(&self) {
+        self.stored.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a use of `grant` at `now` is to be written down: once a minute.
+    pub(super) fn notes_use(&self, grant: Uuid, now: Timestamp) -> bool {
+        let mut uses = self.last_uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = uses.get(&grant).is_none_or(|last| now - *last >= LAST_USE_EXACTNESS);
+        if due {
+            uses.insert(grant, now);
+        }
+        due
+    }
+}
+
+/// Snapshots of the agents that acted lately.
+#[derive(Clone)]
+pub(super) struct SnapshotCache(moka::sync::Cache<(OrganizationId, AgentId), Arc<LiveSnapshot>>);
+
+impl SnapshotCache {
+    pub(super) fn new() -> Self {
+        let weigh = |_: &(OrganizationId, AgentId), snapshot: &Arc<LiveSnapshot>| {
+            u32::try_from(snapshot.body.len() * 3 + 512).unwrap_or(u32::MAX)
+        };
+        Self(moka::sync::Cache::builder().max_capacity(CACHE_BYTES).weigher(weigh).build())
+    }
+
+    /// The snapshot for the epochs that this transaction has read.
+    pub(super) fn at(
+        &self,
+        db: &mut Db,
+        organization: OrganizationId,
+        agent: AgentId,
+        epochs: Epochs,
+    ) -> Result<Arc<LiveSnapshot>> {
+        if let Some(snapshot) = self.0.get(&(organization, agent))
+            && snapshot.epochs == epochs
+        {
+            return Ok(snapshot);
+        }
+        let snapshot = Arc::new(load(db, organization, agent, epochs)?);
+        self.0.insert((organization, agent), Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+}
+
+/// The epochs of several agents in one query. An agent that is not there has none.
+pub(super) fn epochs(
+    db: &mut Db,
+    wanted: &[(OrganizationId, AgentId)],
+) -> Result<HashMap<(OrganizationId, AgentId), Epochs>> {
+    let mut organizations_wanted: Vec<OrganizationId> = wanted.iter().map(|(organization, _)| *organization).collect();
+    organizations_wanted.sort_unstable();
+    organizations_wanted.dedup();
+    let agents_wanted: Vec<AgentId> = wanted.iter().map(|(_, agent)| *agent).collect();
+    let rows: Vec<(OrganizationId, AgentId, i64, i64)> = each!(db, c => agents::table
+        .inner_join(organizations::table.on(organizations::id.eq(agents::org_id)))
+        .filter(agents::org_id.eq_any(&organizations_wanted).and(agents::id.eq_any(&agents_wanted)))
+        .select((agents::org_id, agents::id, agents::epoch, organizations::policy_epoch))
+        .load(c))?;
+    Ok(rows.into_iter().map(|(organization, agent, epoch, policy)| ((organization, agent), (epoch, policy))).collect())
+}
+
+fn load(db: &mut Db, organization: OrganizationId, agent: AgentId, epochs: Epochs) -> Result<LiveSnapshot> {
+    type Row = (String, String, String, Option<i64>);
+    let row: Option<Row> = each!(db, c => agents::table
+        .find((organization, agent))
+        .select((agents::name, agents::status, agents::agent_type, agents::trust_score))
+        .first(c)
+        .optional())?;
+    let (agent_name, status, agent_type, trust_score) = row.ok_or_else(aim_core::Error::not_found)?;
+    let mut snapshot = Snapshot::new(organization.uuid(), agent.uuid(), agent_type);
+    snapshot.agent_status = match status.as_str() {
+        "active" => AgentStatus::Active,
+        "suspended" => AgentStatus::Suspended,
+        _ => AgentStatus::Revoked,
+    };
+    snapshot.trust_score = trust_score.and_then(|score| u8::try_from(score).ok());
+    snapshot.keys = keys::of_agent(db, organization, agent)?.iter().map(keys::KeyRow::fact).collect();
+    snapshot.grants =
+        grants::live_of_agent(db, organization, agent)?.iter().map(grants::GrantRow::to_grant).collect::<Result<_>>()?;
+    snapshot.policies =
+        policies::all(db, organization)?.iter().map(policies::PolicyRow::to_policy).collect::<Result<_>>()?;
+    let snapshot = snapshot.canonical();
+    let body = String::from_utf8(canonical_bytes(&snapshot)).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let registered: Vec<String> = snapshot
+        .grants
+        .iter()
+        .filter(|grant| grant.effect != Effect::Deny)
+        .map(|grant| grant.capability.to_string())
+        .collect();
+    let rated = snapshot
+        .grants
+        .iter()
+        .filter_map(|grant| grant.scope.rate_limit.clone().map(|limit| (grant.id, limit)))
+        .collect();
+    Ok(LiveSnapshot {
+        epochs,
+        agent_name,
+        digest: snapshot.digest(),
+        body,
+        rated,
+        registered: Json::of(&registered),
+        snapshot,
+        stored: AtomicBool::new(false),
+        last_uses: Mutex::new(HashMap::new()),
+    })
+}
+
+/// The snapshot as it is now, past the cache: for reviews.
+pub(super) fn fresh(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<LiveSnapshot> {
+    load(db, organization, agent, (0, 0))
+}
+
+/// A grant's id from a verdict.
+pub(super) fn grant_id(id: Uuid) -> GrantId {
+    GrantId::from_uuid(id)
+}

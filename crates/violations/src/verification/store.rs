@@ -1,0 +1,273 @@
+//! Rows of decisions, their snapshots, results and rate counters.
+
+use std::collections::BTreeMap;
+
+use aim_core::{AgentId, DecisionId, GrantId, Json, OrganizationId, Timestamp};
+use aim_platform::NonceClaim;
+use aim_store::{
+    Db, Result, diesel,
+    diesel::{
+        ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
+        upsert::excluded,
+    },
+    each,
+    schema::{decision_results, decisions, grant_uses, grants, nonces, organizations, snapshots},
+};
+
+/// A decision's row.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = decisions, treat_none_as_default_value = false)]
+pub(super) struct DecisionRow {
+    pub(super) org_id: OrganizationId,
+    pub(super) id: DecisionId,
+    pub(super) agent_id: AgentId,
+    pub(super) created_at: Timestamp,
+    pub(super) action: String,
+    pub(super) resource: Option<String>,
+    pub(super) status: String,
+    pub(super) outcome: String,
+    pub(super) reason_codes: Json,
+    pub(super) decider: Option<String>,
+    pub(super) grant_id: Option<GrantId>,
+    pub(super) risk: String,
+    pub(super) credential: String,
+    pub(super) scheme: String,
+    pub(super) source_ip: Option<String>,
+    pub(super) snapshot_digest: Vec<u8>,
+    pub(super) inputs: String,
+    pub(super) verdict: String,
+    pub(super) salt: Vec<u8>,
+    pub(super) leaf_index: i64,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) resolved_at: Option<Timestamp>,
+    pub(super) resolved_by: Option<String>,
+    pub(super) resolution_note: Option<String>,
+}
+
+/// Inserts decisions: one statement on PostgreSQL, one prepared statement many times on SQLite.
+pub(super) fn insert_decisions(db: &mut Db, rows: &[DecisionRow]) -> Result<()> {
+    match db {
+        Db::Pg(c) => {
+            diesel::insert_into(decisions::table).values(rows).execute(&mut **c)?;
+        }
+        Db::Sqlite(c) => {
+            for row in rows {
+                diesel::insert_into(decisions::table).values(row).execute(&mut **c)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Claims nonces; answers which of them are fresh. The first of two equal ones wins.
+pub(super) fn claim_nonces(db: &mut Db, claims: &[Option<NonceClaim>]) -> Result<Vec<bool>> {
+    if let Db::Sqlite(_) = db {
+        return claims
+            .iter()
+            .map(|claim| match claim {
+                None => Ok(true),
+                Some(claim) => {
+                    aim_store::nonces::claim(db, claim.organization, &claim.digest, claim.expires_at)
+                }
+            })
+            .collect();
+    }
+    // In a fixed order, so that two nodes that claim the same nonces wait for each other, not in a ring.
+    let mut ordered: Vec<&NonceClaim> = claims.iter().flatten().collect();
+    ordered.sort_unstable_by_key(|claim| (claim.organization, claim.digest));
+    let values: Vec<_> = ordered
+        .iter()
+        .map(|claim| {
+            (
+                nonces::org_id.eq(claim.organization),
+                nonces::digest.eq(claim.digest.as_slice()),
+                nonces::expires_at.eq(claim.expires_at),
+            )
+        })
+        .collect();
+    let fresh: Vec<(OrganizationId, Vec<u8>)> = if values.is_empty() {
+        Vec::new()
+    } else {
+        each!(db, c => diesel::insert_into(nonces::table)
+            .values(&values)
+            .on_conflict_do_nothing()
+            .returning((nonces::org_id, nonces::digest))
+            .get_results(c))?
+    };
+    let mut fresh: std::collections::HashSet<(OrganizationId, Vec<u8>)> = fresh.into_iter().collect();
+    Ok(claims
+        .iter()
+        .map(|claim| match claim {
+            None => true,
+            Some(claim) => fresh.remove(&(claim.organization, claim.digest.to_vec())),
+        })
+        .collect())
+}
+
+/// Keeps a snapshot under its digest, once.
+pub(super) fn keep_snapshot(
+    db: &mut Db,
+    organization: OrganizationId,
+    digest: &[u8; 32],
+    body: &str,
+    now: Timestamp,
+) -> Result<()> {
+    each!(db, c => diesel::insert_into(snapshots::table)
+        .values((
+            snapshots::org_id.eq(organization),
+            snapshots::digest.eq(digest.as_slice()),
+            snapshots::body.eq(body),
+            snapshots::created_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    Ok(())
+}
+
+/// The body of a snapshot.
+pub(super) fn snapshot_body(db: &mut Db, organization: OrganizationId, digest: &[u8]) -> Result<Option<String>> {
+    Ok(each!(db, c => snapshots::table
+        .find((organization, digest))
+        .select(snapshots::body)
+        .first(c)
+        .optional())?)
+}
+
+/// A rate counter: tenant, grant and the start of its window.
+pub(super) type UseKey = (OrganizationId, GrantId, Timestamp);
+
+/// Locks a counter and reads it; makes it where it is not there.
+pub(super) fn lock_uses(db: &mut Db, key: UseKey) -> Result<i64> {
+    let (organization, grant, window) = key;
+    Ok(each!(db, c => diesel::insert_into(grant_uses::table)
+        .values((
+            grant_uses::org_id.eq(organization),
+            grant_uses::grant_id.eq(grant),
+            grant_uses::window_start.eq(window),
+            grant_uses::uses.eq(0),
+        ))
+        .on_conflict((grant_uses::org_id, grant_uses::grant_id, grant_uses::window_start))
+        .do_update()
+        .set(grant_uses::uses.eq(grant_uses::uses))
+        .returning(grant_uses::uses)
+        .get_result(c))?)
+}
+
+/// Writes counters back, in the order in which they were locked.
+pub(super) fn set_uses(db: &mut Db, counters: &BTreeMap<UseKey, i64>) -> Result<()> {
+    for ((organization, grant, window), uses) in counters {
+        each!(db, c => diesel::insert_into(grant_uses::table)
+            .values((
+                grant_uses::org_id.eq(organization),
+                grant_uses::grant_id.eq(grant),
+                grant_uses::window_start.eq(window),
+                grant_uses::uses.eq(uses),
+            ))
+            .on_conflict((grant_uses::org_id, grant_uses::grant_id, grant_uses::window_start))
+            .do_update()
+            .set(grant_uses::uses.eq(excluded(grant_uses::uses)))
+            .execute(c))?;
+    }
+    Ok(())
+}
+
+/// Forgets counters of windows long past.
+pub(super) fn forget_uses(db: &mut Db, before: Timestamp) -> Result<usize> {
+    Ok(each!(db, c => diesel::delete(
+        grant_uses::table.filter(grant_uses::window_start.lt(before))).execute(c))?)
+}
+
+/// Notes when a grant was last used.
+pub(super) fn note_use(db: &mut Db, organization: OrganizationId, grant: GrantId, now: Timestamp) -> Result<()> {
+    each!(db, c => diesel::update(grants::table.find((organization, grant)))
+        .set(grants::last_used_at.eq(Some(now)))
+        .execute(c))?;
+    Ok(())
+}
+
+/// A decision of this tenant.
+pub(super) fn find(db: &mut Db, organization: OrganizationId, id: DecisionId) -> Result<Option<DecisionRow>> {
+    Ok(each!(db, c => decisions::table
+        .find((organization, id))
+        .select(DecisionRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// A decision of whichever tenant: for reports that carry no credential. One look-up a tenant.
+pub(super) fn find_anywhere(db: &mut Db, id: DecisionId) -> Result<Option<DecisionRow>> {
+    Ok(each!(db, c => organizations::table
+        .inner_join(decisions::table.on(decisions::org_id.eq(organizations::id)))
+        .filter(decisions::id.eq(id))
+        .select(DecisionRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// Decisions of this tenant, newest first.
+pub(super) fn page(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: Option<AgentId>,
+    status: Option<&str>,
+    before: Option<DecisionId>,
+    limit: i64,
+) -> Result<Vec<DecisionRow>> {
+    Ok(each!(db, c => {
+        let mut query = decisions::table
+            .filter(decisions::org_id.eq(organization))
+            .order(decisions::id.desc())
+            .limit(limit)
+            .select(DecisionRow::as_select())
+            .into_boxed();
+        if let Some(agent) = agent { query = query.filter(decisions::agent_id.eq(agent)); }
+        if let Some(status) = status { query = query.filter(decisions::status.eq(status)); }
+        if let Some(before) = before { query = query.filter(decisions::id.lt(before)); }
+        query.load(c)
+    })?)
+}
+
+/// Settles a pending decision. `false` when somebody was first.
+pub(super) fn settle(
+    db: &mut Db,
+    organization: OrganizationId,
+    id: DecisionId,
+    status: &str,
+    by: &str,
+    note: Option<&str>,
+    now: Timestamp,
+) -> Result<bool> {
+    let count = each!(db, c => diesel::update(
+            decisions::table.find((organization, id)).filter(decisions::status.eq("pending")))
+        .set((
+            decisions::status.eq(status),
+            decisions::resolved_at.eq(Some(now)),
+            decisions::resolved_by.eq(Some(by)),
+            decisions::resolution_note.eq(note),
+        ))
+        .execute(c))?;
+    Ok(count == 1)
+}
+
+/// Keeps the first report of a decision's result. `false` when there is one already.
+pub(super) fn keep_result(
+    db: &mut Db,
+    row: &DecisionRow,
+    report: &super::ResultReport,
+    authenticated: bool,
+    now: Timestamp,
+) -> Result<bool> {
+    let count = each!(db, c => diesel::insert_into(decision_results::table)
+        .values((
+            decision_results::org_id.eq(row.org_id),
+            decision_results::decision_id.eq(row.id),
+            decision_results::outcome.eq(&report.outcome),
+            decision_results::summary.eq(&report.summary),
+            decision_results::error_message.eq(&report.error_message),
+            decision_results::authenticated.eq(authenticated),
+            decision_results::reported_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    Ok(count == 1)
+}
