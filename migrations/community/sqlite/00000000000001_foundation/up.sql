@@ -125,6 +125,7 @@ CREATE TABLE agent_keys (
   UNIQUE (fingerprint)
 ) STRICT;
 CREATE INDEX agent_keys_by_expires_at ON agent_keys (org_id, expires_at);
+CREATE INDEX agent_keys_by_agent_id ON agent_keys (agent_id);
 
 CREATE TABLE key_expiry_warnings (
   org_id BLOB NOT NULL CHECK (length(org_id) = 16),
