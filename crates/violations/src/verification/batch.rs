@@ -10,7 +10,7 @@ use aim_audit::{Details, Entry, Kind, LeafRef, commitment};
 use aim_core::{Actor, AgentCredential, Ctx, DecisionId, Error, Json, Result, Timestamp, ViolationId, ctx::ActorRef};
 use aim_crypto::digest;
 use aim_decision::{
-    Call, CapabilityName, CapabilityPattern, Credential, Inputs, Outcome, Verdict, canonical_bytes, decide,
+    Call, CapabilityName, CapabilityPattern, Credential, DeciderKind, Inputs, Outcome, Verdict, canonical_bytes, decide,
 };
 use aim_platform::{NonceClaim, extract::replayed};
 use aim_store::{Db, Scope, Store};
@@ -195,10 +195,13 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
     let claims: Vec<_> = items.iter().map(|item| item.nonce.clone()).collect();
     let fresh = store::claim_nonces(db, &claims)?;
     let epochs = epochs(db, &agents)?;
+    let Some(now) = items.iter().map(|item| item.ctx.now).max() else {
+        return Ok(Batch { results: Vec::new(), snapshots: Vec::new() });
+    };
     let mut snapshots: HashMap<aim_core::AgentId, Arc<LiveSnapshot>> = HashMap::with_capacity(agents.len());
     for (organization, agent) in agents {
         if let Some(epochs) = epochs.get(&(organization, agent)) {
-            snapshots.insert(agent, inner.cache.at(db, organization, agent, *epochs)?);
+            snapshots.insert(agent, inner.cache.at(db, organization, agent, *epochs, now)?);
         }
     }
     let mut writes = Writes::default();
@@ -214,7 +217,7 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
             Some(snapshot) => Ok(decide_one(inner, item, snapshot, &mut writes)?),
         });
     }
-    write(db, writes, &mut results)
+    write(db, writes, &mut results, now)
 }
 
 /// Locks the counter of every rate-limited grant that a call of this batch may use, in key order.
@@ -355,10 +358,13 @@ fn decide_one(
         status: verdict.outcome.as_str().to_owned(),
         outcome: verdict.outcome.as_str().to_owned(),
         reason_codes: Json::of(&reason_codes),
-        decider: verdict.decided_by.map(|decider| format!("{}:{}", decider.kind.as_str(), decider.id)),
+        decider: verdict.decided_by.map(|decider| match decider.kind {
+            DeciderKind::Grant => format!("grant:{}", decider.id),
+            DeciderKind::Policy => format!("policy:{}", decider.id),
+        }),
         grant_id: verdict
             .decided_by
-            .filter(|decider| decider.kind == aim_decision::DeciderKind::Grant)
+            .filter(|decider| decider.kind == DeciderKind::Grant)
             .map(|decider| grant_id(decider.id)),
         risk: verdict.risk.as_str().to_owned(),
         credential: credential_text,
@@ -405,7 +411,7 @@ fn note_violation(item: &Item, live: &LiveSnapshot, decided: &Decided, reason_co
     } else {
         json!({"left_out": "the context is larger than 8 KiB; see the decision's inputs"})
     };
-    writes.violations.push(ViolationRow {
+    let row = ViolationRow {
         org_id: ctx.organization,
         id,
         agent_id: item.agent,
@@ -426,10 +432,11 @@ fn note_violation(item: &Item, live: &LiveSnapshot, decided: &Decided, reason_co
         })),
         reason_codes: Json::of(&reason_codes),
         created_at: ctx.now,
-    });
-    for key in CountKey::of(ctx.organization, item.agent, ctx.now, &severity, item.action.as_str(), true) {
+    };
+    for key in CountKey::of(ctx.organization, item.agent, ctx.now, &row.severity, item.action.as_str(), true) {
         *writes.counts.entry(key).or_default() += 1;
     }
+    writes.violations.push(row);
     let key = GroupKey {
         organization: ctx.organization,
         agent: item.agent,
@@ -478,10 +485,14 @@ fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) {
 }
 
 /// Writes what was gathered. The log's head comes late, and after it only what names a leaf.
-fn write(db: &mut Db, writes: Writes, results: &mut [Result<Decided>]) -> aim_store::Result<Batch> {
+fn write(
+    db: &mut Db,
+    writes: Writes,
+    results: &mut [Result<Decided>],
+    now: Timestamp,
+) -> aim_store::Result<Batch> {
     for live in &writes.snapshots {
         let organization = aim_core::OrganizationId::from_uuid(live.snapshot.organization_id);
-        let now = writes.entries.first().map_or_else(Timestamp::default, |entry| entry.at);
         store::keep_snapshot(db, organization, &live.digest, &live.body, now)?;
     }
     store::set_uses(db, &writes.uses)?;

@@ -280,7 +280,7 @@ fn settle(
 fn still_permitted(db: &mut Db, ctx: &Ctx, row: &DecisionRow) -> aim_store::Result<()> {
     let inputs: Inputs =
         serde_json::from_str(&row.inputs).map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
-    let live = snapshot::fresh(db, ctx.organization, row.agent_id)?;
+    let live = snapshot::fresh(db, ctx.organization, row.agent_id, ctx.now)?;
     let mut call = inputs.call;
     call.now = ctx.now.into();
     call.uses.clear();

@@ -84,13 +84,14 @@ impl SnapshotCache {
         organization: OrganizationId,
         agent: AgentId,
         epochs: Epochs,
+        now: Timestamp,
     ) -> Result<Arc<LiveSnapshot>> {
         if let Some(snapshot) = self.0.get(&(organization, agent))
             && snapshot.epochs == epochs
         {
             return Ok(snapshot);
         }
-        let snapshot = Arc::new(load(db, organization, agent, epochs)?);
+        let snapshot = Arc::new(load(db, organization, agent, epochs, now)?);
         self.0.insert((organization, agent), Arc::clone(&snapshot));
         Ok(snapshot)
     }
@@ -113,7 +114,13 @@ pub(super) fn epochs(
     Ok(rows.into_iter().map(|(organization, agent, epoch, policy)| ((organization, agent), (epoch, policy))).collect())
 }
 
-fn load(db: &mut Db, organization: OrganizationId, agent: AgentId, epochs: Epochs) -> Result<LiveSnapshot> {
+fn load(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    epochs: Epochs,
+    now: Timestamp,
+) -> Result<LiveSnapshot> {
     type Row = (String, String, String, Option<i64>);
     let row: Option<Row> = each!(db, c => agents::table
         .find((organization, agent))
@@ -130,7 +137,7 @@ fn load(db: &mut Db, organization: OrganizationId, agent: AgentId, epochs: Epoch
     snapshot.trust_score = trust_score.and_then(|score| u8::try_from(score).ok());
     snapshot.keys = keys::of_agent(db, organization, agent)?.iter().map(keys::KeyRow::fact).collect();
     snapshot.grants =
-        grants::live_of_agent(db, organization, agent)?.iter().map(grants::GrantRow::to_grant).collect::<Result<_>>()?;
+        grants::live_of_agent(db, organization, agent, now)?.iter().map(grants::GrantRow::to_grant).collect::<Result<_>>()?;
     snapshot.policies =
         policies::all(db, organization)?.iter().map(policies::PolicyRow::to_policy).collect::<Result<_>>()?;
     let snapshot = snapshot.canonical();
@@ -160,8 +167,8 @@ fn load(db: &mut Db, organization: OrganizationId, agent: AgentId, epochs: Epoch
 }
 
 /// The snapshot as it is now, past the cache: for reviews.
-pub(super) fn fresh(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<LiveSnapshot> {
-    load(db, organization, agent, (0, 0))
+pub(super) fn fresh(db: &mut Db, organization: OrganizationId, agent: AgentId, now: Timestamp) -> Result<LiveSnapshot> {
+    load(db, organization, agent, (0, 0), now)
 }
 
 /// A grant's id from a verdict.

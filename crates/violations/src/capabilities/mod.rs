@@ -1,0 +1,3 @@
+//! Capabilities: what an agent was granted, and what it asks for.
+
+pub mod store;

@@ -1,0 +1,3 @@
+//! Policies: the guard rails of a whole organisation.
+
+pub mod store;

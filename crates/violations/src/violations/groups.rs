@@ -1,0 +1,193 @@
+//! Repeats of one violation seen as one: same agent, same capability, same primary reason.
+
+use std::collections::BTreeMap;
+
+use aim_core::{AgentId, OrganizationId, Timestamp, ViolationId};
+use aim_store::{Db, Result, schema::violation_groups};
+use diesel::{ExpressionMethods, RunQueryDsl, dsl::case_when, upsert::excluded};
+
+use super::store::ViolationRow;
+
+/// The most rows of one statement: PostgreSQL takes at most 65,535 parameters.
+const ROWS_PER_STATEMENT: usize = 1_000;
+
+/// The reason of a violation that names none.
+const NO_REASON: &str = "none";
+
+/// What makes violations repeats of one another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKey {
+    /// The tenant.
+    pub organization: OrganizationId,
+    /// The agent.
+    pub agent: AgentId,
+    /// What it tried to do.
+    pub attempted_capability: String,
+    /// The primary reason of the denial.
+    pub reason_code: String,
+}
+
+impl GroupKey {
+    /// The group that the violation belongs to.
+    #[must_use]
+    pub fn of(row: &ViolationRow) -> Self {
+        let primary = row.reason_codes.strings().into_iter().next();
+        Self {
+            organization: row.org_id,
+            agent: row.agent_id,
+            attempted_capability: row.attempted_capability.clone(),
+            reason_code: primary.unwrap_or_else(|| NO_REASON.to_owned()),
+        }
+    }
+}
+
+/// What a batch of violations adds to a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupChange {
+    /// The agent's name at the latest of them.
+    pub agent_name: String,
+    /// The severity of the latest of them.
+    pub severity: String,
+    /// When the first of them happened.
+    pub first_seen_at: Timestamp,
+    /// When the latest of them happened.
+    pub last_seen_at: Timestamp,
+    /// The latest of them.
+    pub last_violation_id: ViolationId,
+    /// How many they are.
+    pub count: i64,
+}
+
+impl GroupChange {
+    fn of(row: &ViolationRow) -> Self {
+        Self {
+            agent_name: row.agent_name.clone(),
+            severity: row.severity.clone(),
+            first_seen_at: row.created_at,
+            last_seen_at: row.created_at,
+            last_violation_id: row.id,
+            count: 1,
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        let count = self.count + other.count;
+        let first_seen_at = self.first_seen_at.min(other.first_seen_at);
+        if other.last_violation_id > self.last_violation_id {
+            *self = other;
+        }
+        self.count = count;
+        self.first_seen_at = first_seen_at;
+    }
+
+    /// What the violations add to each group.
+    #[must_use]
+    pub fn tally(rows: &[ViolationRow]) -> BTreeMap<GroupKey, Self> {
+        let mut tally: BTreeMap<GroupKey, Self> = BTreeMap::new();
+        for row in rows {
+            let change = Self::of(row);
+            match tally.entry(GroupKey::of(row)) {
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(change);
+                }
+                std::collections::btree_map::Entry::Occupied(mut place) => place.get_mut().join(change),
+            }
+        }
+        tally
+    }
+}
+
+/// A group as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = violation_groups, treat_none_as_default_value = false)]
+pub struct GroupRow {
+    /// The tenant.
+    pub org_id: OrganizationId,
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Its name at the latest violation.
+    pub agent_name: String,
+    /// What it tried to do.
+    pub attempted_capability: String,
+    /// The primary reason of the denial.
+    pub reason_code: String,
+    /// The severity of the latest violation.
+    pub severity: String,
+    /// When the first one happened.
+    pub first_seen_at: Timestamp,
+    /// When the latest one happened.
+    pub last_seen_at: Timestamp,
+    /// The latest one.
+    pub last_violation_id: ViolationId,
+    /// How many they are.
+    pub count: i64,
+}
+
+macro_rules! newer {
+    ($column:ident) => {
+        violation_groups::$column.eq(case_when(
+            excluded(violation_groups::last_violation_id).gt(violation_groups::last_violation_id),
+            excluded(violation_groups::$column),
+        )
+        .otherwise(violation_groups::$column))
+    };
+}
+
+macro_rules! upsert_rows {
+    ($connection:expr, $rows:expr) => {
+        diesel::insert_into(violation_groups::table)
+            .values($rows)
+            .on_conflict((
+                violation_groups::org_id,
+                violation_groups::agent_id,
+                violation_groups::attempted_capability,
+                violation_groups::reason_code,
+            ))
+            .do_update()
+            // A transaction with an older violation may commit after one with a newer: the newer one
+            // keeps its say.
+            .set((
+                newer!(agent_name),
+                newer!(severity),
+                newer!(last_seen_at),
+                newer!(last_violation_id),
+                violation_groups::count.eq(violation_groups::count + excluded(violation_groups::count)),
+            ))
+            .execute($connection)
+    };
+}
+
+/// Adds violations to their groups, making those that are not there yet.
+///
+/// # Errors
+/// The database's.
+pub fn upsert(db: &mut Db, changes: &BTreeMap<GroupKey, GroupChange>) -> Result<()> {
+    let rows: Vec<GroupRow> = changes
+        .iter()
+        .map(|(key, change)| GroupRow {
+            org_id: key.organization,
+            agent_id: key.agent,
+            agent_name: change.agent_name.clone(),
+            attempted_capability: key.attempted_capability.clone(),
+            reason_code: key.reason_code.clone(),
+            severity: change.severity.clone(),
+            first_seen_at: change.first_seen_at,
+            last_seen_at: change.last_seen_at,
+            last_violation_id: change.last_violation_id,
+            count: change.count,
+        })
+        .collect();
+    match db {
+        Db::Pg(c) => {
+            for part in rows.chunks(ROWS_PER_STATEMENT) {
+                upsert_rows!(&mut **c, part)?;
+            }
+        }
+        Db::Sqlite(c) => {
+            for row in &rows {
+                upsert_rows!(&mut **c, row)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! Violations: every denied attempt is a row, counted and grouped, and read by page, as totals or whole.
+//!
+//! Who denies writes them, in the transaction of the decision, through [`record`]; nothing here decides.
+
+pub mod counts;
+pub mod groups;
+pub mod store;
+
+use aim_store::{Db, Result};
+
+/// Stores violations and brings totals and groups along, inside the caller's transaction.
+///
+/// # Errors
+/// The database's.
+pub fn record(db: &mut Db, rows: &[store::ViolationRow]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    store::insert_many(db, rows)?;
+    groups::upsert(db, &groups::GroupChange::tally(rows))?;
+    counts::add(db, &counts::CountKey::tally(rows))
+}
