@@ -5,6 +5,7 @@ use std::fmt;
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use aim_core::{Code, Error};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -86,9 +87,27 @@ impl Problem {
     }
 }
 
+/// A problem with extension members.
+#[derive(Serialize)]
+struct ExtendedProblem {
+    #[serde(flatten)]
+    problem: Problem,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
 /// The answer to `error`.
 #[must_use]
 pub fn problem_response(error: &Error, request_id: Option<Uuid>) -> HttpResponse {
+    extended_problem_response(error, request_id, |_| {})
+}
+
+/// The answer to `error`, with members that `extend` adds (RFC 9457 §3.2).
+pub(crate) fn extended_problem_response(
+    error: &Error,
+    request_id: Option<Uuid>,
+    extend: impl FnOnce(&mut Map<String, Value>),
+) -> HttpResponse {
     let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     if let Some(seconds) = error.retry_after {
@@ -97,6 +116,9 @@ pub fn problem_response(error: &Error, request_id: Option<Uuid>) -> HttpResponse
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"aim\""));
     }
-    let body = serde_json::to_string(&Problem::of(error, request_id)).unwrap_or_default();
+    let mut more = Map::new();
+    extend(&mut more);
+    let extended = ExtendedProblem { problem: Problem::of(error, request_id), more };
+    let body = serde_json::to_string(&extended).unwrap_or_default();
     response.content_type("application/problem+json").body(body)
 }

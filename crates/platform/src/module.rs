@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use aim_core::Permission;
+use aim_core::{Error, Permission};
 use aim_store::MigrationSet;
+use serde_json::{Map, Value};
 
 use crate::{Authenticator, Job, ServiceConfig};
 
@@ -29,6 +30,10 @@ pub trait Module: Send + Sync + 'static {
     fn authenticators(&self) -> Vec<Arc<dyn Authenticator>> {
         Vec::new()
     }
+
+    /// Adds members to the problem details of its own paths (RFC 9457 §3.2), for clients that look for
+    /// other names. Asked at every refusal, those of the shell included.
+    fn extend_problem(&self, _path: &str, _error: &Error, _members: &mut Map<String, Value>) {}
 
     /// Tables of its own, if the community's migrations do not have them.
     fn migrations(&self) -> Option<MigrationSet> {

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     ApiError, Authenticated, Authenticator, Kernel, Module, RequestHead, ServiceConfig,
-    error::problem_response, extract::read_body, kernel::address_text, limits::Limiter,
+    error::extended_problem_response, extract::read_body, kernel::address_text, limits::Limiter,
 };
 
 /// What the shell found out about a request, for the extractors.
@@ -52,6 +52,7 @@ pub struct OpenApiDocument(pub Arc<str>);
 
 /// The shell's own state, shared by all workers.
 pub struct Shell {
+    modules: Vec<Arc<dyn Module>>,
     authenticators: Vec<Arc<dyn Authenticator>>,
     callers: Limiter,
     anonymous: Limiter,
@@ -73,6 +74,7 @@ fn metrics_handle() -> &'static PrometheusHandle {
 #[must_use]
 pub fn shell_state(kernel: &Kernel, modules: &[Arc<dyn Module>]) -> web::Data<Shell> {
     web::Data::new(Shell {
+        modules: modules.to_vec(),
         authenticators: modules.iter().flat_map(|module| module.authenticators()).collect(),
         callers: Limiter::new(kernel.config.requests_per_second),
         anonymous: Limiter::new(kernel.config.anonymous_requests_per_second),
@@ -86,6 +88,15 @@ impl Shell {
         self.metrics.run_upkeep();
         self.callers.tidy();
         self.anonymous.tidy();
+    }
+
+    /// Problem details, with what the path's module adds.
+    fn refusal(&self, path: &str, error: &Error, request_id: Uuid) -> HttpResponse {
+        extended_problem_response(error, Some(request_id), |members| {
+            for module in &self.modules {
+                module.extend_problem(path, error, members);
+            }
+        })
     }
 }
 
@@ -185,15 +196,15 @@ pub async fn shell<B: MessageBody + 'static>(
 
     let mut response = match limited {
         Err(error) => {
-            let refusal = problem_response(&error, Some(request_id));
+            let refusal = shell.refusal(request.path(), &error, request_id);
             request.into_response(refusal).map_into_right_body()
         }
         Ok(()) => {
             let http = request.request().clone();
             match next.call(request).await {
-                Ok(response) => in_problem_form(response, request_id),
+                Ok(response) => in_problem_form(response, &shell, request_id),
                 Err(error) => {
-                    let refusal = problem_response(&core_error(&error), Some(request_id));
+                    let refusal = shell.refusal(http.path(), &core_error(&error), request_id);
                     ServiceResponse::new(http, refusal).map_into_right_body()
                 }
             }
@@ -300,6 +311,7 @@ fn limit(shell: &Shell, ctx: &Ctx, caller: &Result<Option<Authenticated>>) -> Re
 /// Turns an error answer that the framework or a handler made into problem details with the request's id.
 fn in_problem_form<B: MessageBody + 'static>(
     response: ServiceResponse<B>,
+    shell: &Shell,
     request_id: Uuid,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
     let error = response.response().error().map(core_error);
@@ -312,7 +324,8 @@ fn in_problem_form<B: MessageBody + 'static>(
             if error.code.status() >= 500 {
                 tracing::error!(%request_id, ?error, path = response.request().path(), "a request failed");
             }
-            response.into_response(problem_response(&error, Some(request_id))).map_into_right_body()
+            let refusal = shell.refusal(response.request().path(), &error, request_id);
+            response.into_response(refusal).map_into_right_body()
         }
         None => response.map_into_left_body(),
     }
