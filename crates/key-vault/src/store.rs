@@ -6,9 +6,12 @@ use aim_crypto::keys::PublicKey;
 use aim_decision::{KeyFact, KeyState};
 use aim_store::{
     Db, Error, Result, ResultExt, each,
-    schema::{agent_keys, agents},
+    schema::{agent_keys, agents, key_expiry_warnings, organizations},
 };
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl,
+    SelectableHelper,
+};
 
 /// A key of an agent, as its row has it.
 #[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -183,4 +186,161 @@ pub fn bump_agent_epoch(db: &mut Db, organization: OrganizationId, agent: AgentI
         .set(agents::epoch.eq(agents::epoch + 1))
         .execute(c))?;
     Ok(())
+}
+
+/// What the key vault needs to know of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = agents)]
+pub struct AgentFacts {
+    /// Its unique name.
+    pub name: String,
+    /// `active`, `suspended` or `revoked`.
+    pub status: String,
+}
+
+/// The agent, unless it was deleted.
+///
+/// # Errors
+/// The database's.
+pub fn agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<Option<AgentFacts>> {
+    Ok(each!(db, c => agents::table
+        .filter(agents::org_id.eq(organization))
+        .filter(agents::id.eq(agent))
+        .filter(agents::deleted_at.is_null())
+        .select(AgentFacts::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// The agent, unless it was deleted; nobody else changes it or its keys until the transaction ends.
+/// SQLite has one writer and needs no lock.
+///
+/// # Errors
+/// The database's.
+pub fn lock_agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<Option<AgentFacts>> {
+    match db {
+        Db::Pg(c) => Ok(agents::table
+            .filter(agents::org_id.eq(organization))
+            .filter(agents::id.eq(agent))
+            .filter(agents::deleted_at.is_null())
+            .select(AgentFacts::as_select())
+            .for_update()
+            .first(&mut **c)
+            .optional()?),
+        Db::Sqlite(_) => self::agent(db, organization, agent),
+    }
+}
+
+/// How and by whom a key ends.
+#[derive(Debug, Clone)]
+pub struct End<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// Who, as `kind:id`.
+    pub by: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Marks a key as replaced; it works until `grace_until`.
+///
+/// # Errors
+/// The database's.
+pub fn mark_replaced(db: &mut Db, key: &KeyRow, grace_until: Timestamp, end: &End<'_>) -> Result<()> {
+    each!(db, c => diesel::update(agent_keys::table.find((key.org_id, key.agent_id, &key.fingerprint)))
+        .set((
+            agent_keys::replaced_at.eq(Some(end.at)),
+            agent_keys::grace_until.eq(Some(grace_until)),
+            agent_keys::ended_by.eq(Some(end.by)),
+            agent_keys::end_reason.eq(Some(end.reason)),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Marks a key as revoked. Who and why of an earlier replacement give way; the audit log keeps them.
+///
+/// # Errors
+/// The database's.
+pub fn mark_revoked(db: &mut Db, key: &KeyRow, end: &End<'_>) -> Result<()> {
+    each!(db, c => diesel::update(agent_keys::table.find((key.org_id, key.agent_id, &key.fingerprint)))
+        .set((
+            agent_keys::revoked_at.eq(Some(end.at)),
+            agent_keys::ended_by.eq(Some(end.by)),
+            agent_keys::end_reason.eq(Some(end.reason)),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// The tenants after `after`, in order of their ids: the job goes through them one by one.
+///
+/// # Errors
+/// The database's.
+pub fn organizations_after(
+    db: &mut Db,
+    after: Option<OrganizationId>,
+    limit: i64,
+) -> Result<Vec<OrganizationId>> {
+    Ok(each!(db, c => {
+        let mut query =
+            organizations::table.select(organizations::id).order(organizations::id).limit(limit).into_boxed();
+        if let Some(after) = after {
+            query = query.filter(organizations::id.gt(after));
+        }
+        query.load(c)
+    })?)
+}
+
+/// The current keys of living agents that expire after `from` and not after `until`, and whose
+/// `days_left` warning was not given yet. The soonest first.
+///
+/// # Errors
+/// The database's.
+pub fn keys_to_warn_of(
+    db: &mut Db,
+    organization: OrganizationId,
+    from: Timestamp,
+    until: Timestamp,
+    days_left: i64,
+    limit: i64,
+) -> Result<Vec<KeyRow>> {
+    let given = key_expiry_warnings::table
+        .filter(key_expiry_warnings::org_id.eq(agent_keys::org_id))
+        .filter(key_expiry_warnings::agent_id.eq(agent_keys::agent_id))
+        .filter(key_expiry_warnings::fingerprint.eq(agent_keys::fingerprint))
+        .filter(key_expiry_warnings::days_left.eq(days_left));
+    Ok(each!(db, c => agent_keys::table
+        .inner_join(agents::table.on(agents::org_id.eq(agent_keys::org_id).and(agents::id.eq(agent_keys::agent_id))))
+        .filter(agent_keys::org_id.eq(organization))
+        .filter(agent_keys::expires_at.gt(from))
+        .filter(agent_keys::expires_at.le(until))
+        .filter(agent_keys::replaced_at.is_null())
+        .filter(agent_keys::revoked_at.is_null())
+        .filter(agents::deleted_at.is_null())
+        .filter(agents::status.ne("revoked"))
+        .filter(diesel::dsl::not(diesel::dsl::exists(given)))
+        .order(agent_keys::expires_at)
+        .limit(limit)
+        .select(KeyRow::as_select())
+        .load(c))?)
+}
+
+/// Notes that a warning was given. `false`: it had been before.
+///
+/// # Errors
+/// The database's.
+pub fn note_warning(db: &mut Db, key: &KeyRow, days_left: i64, now: Timestamp) -> Result<bool> {
+    let count = each!(db, c => diesel::insert_into(key_expiry_warnings::table)
+        .values((
+            key_expiry_warnings::org_id.eq(key.org_id),
+            key_expiry_warnings::agent_id.eq(key.agent_id),
+            key_expiry_warnings::fingerprint.eq(&key.fingerprint),
+            key_expiry_warnings::days_left.eq(days_left),
+            key_expiry_warnings::expires_at.eq(key.expires_at),
+            key_expiry_warnings::created_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    Ok(count == 1)
 }

@@ -1,0 +1,13 @@
+//! The key vault on real databases: SQLite in a temporary file, and PostgreSQL when
+//! `AIM_TEST_POSTGRES_URL` names a server on which databases may be created.
+
+#[cfg(test)]
+mod bed;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod rotation;
+#[cfg(test)]
+mod tenants;
+#[cfg(test)]
+mod warnings;
