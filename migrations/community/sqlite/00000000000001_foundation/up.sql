@@ -315,7 +315,7 @@ CREATE TABLE violation_counts (
   attempted_capability TEXT NOT NULL,
   is_blocked INTEGER NOT NULL CHECK (is_blocked IN (0, 1)),
   count INTEGER NOT NULL,
-  PRIMARY KEY (org_id, agent_id, granularity, bucket, severity, attempted_capability, is_blocked)
+  PRIMARY KEY (org_id, agent_id, granularity, attempted_capability, bucket, severity, is_blocked)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit_head (
@@ -345,7 +345,11 @@ CREATE TABLE audit_log (
 ) STRICT;
 CREATE INDEX audit_log_by_leaf_index ON audit_log (org_id, leaf_index);
 CREATE INDEX audit_log_by_agent_id_leaf_index ON audit_log (org_id, agent_id, leaf_index);
+CREATE INDEX audit_log_by_created_at_leaf_index ON audit_log (org_id, created_at, leaf_index);
+CREATE INDEX audit_log_events_by_leaf_index ON audit_log (org_id, leaf_index) WHERE kind = 'event';
 CREATE INDEX audit_log_by_action_leaf_index ON audit_log (org_id, action, leaf_index) WHERE kind = 'event';
+CREATE INDEX audit_log_by_actor_id_leaf_index ON audit_log (org_id, actor_id, leaf_index) WHERE kind = 'event';
+CREATE INDEX audit_log_by_target_id_leaf_index ON audit_log (org_id, target_id, leaf_index) WHERE kind = 'event';
 
 CREATE TABLE jobs (
   name TEXT NOT NULL,
