@@ -3,26 +3,25 @@
 use std::sync::Arc;
 
 use aim_core::{
-    Actor, AgentCredential, AgentId, ApiKeyId, Clock, Ctx, Json, ManualClock, OrganizationId, Role, Timestamp,
+    Actor, AgentCredential, AgentId, ApiKeyId, Clock, Ctx, Json, ManualClock, OrganizationId, Role,
 };
 use aim_crypto::{
-    digest,
     keys::{PublicKey, SigningKey},
     possession::{Purpose, possession_message, rotation_message},
-    token::TokenPepper,
 };
 use aim_key_vault::{
     KeyVaultService,
     model::{KeyVaultView, ReplaceKey, RevokeKeys, RotateKey},
     store::{self, KeyRow, NewKey},
 };
-use aim_platform::{Kernel, PlatformConfig};
+use aim_platform::Kernel;
 use aim_store::{
-    COMMUNITY_MIGRATIONS, DatabaseConfig, Scope, Store,
+    Scope,
     diesel::{ExpressionMethods, QueryDsl, RunQueryDsl},
     each,
-    schema::{agents, organizations},
+    schema::agents,
 };
+use aim_testkit::{TestDatabase, databases, kernel, seed_organization};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 
@@ -33,7 +32,7 @@ pub(crate) struct Bed {
     pub(crate) vault: KeyVaultService,
     pub(crate) organization: OrganizationId,
     pub(crate) other_organization: OrganizationId,
-    _folder: Option<tempfile::TempDir>,
+    _database: TestDatabase,
 }
 
 /// An agent whose private key the test has.
@@ -46,55 +45,19 @@ pub(crate) struct Agent {
 impl Bed {
     /// One bed a database that is there.
     pub(crate) async fn all() -> Vec<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("aim.db").display());
-        let mut beds = vec![Self::on(url, Some(folder)).await];
-        if let Ok(server) = std::env::var("AIM_TEST_POSTGRES_URL") {
-            beds.push(Self::on(fresh_database(&server).await, None).await);
+        let mut beds = Vec::new();
+        for database in databases().await {
+            let (kernel, clock) = kernel(&database.store);
+            beds.push(Self {
+                vault: KeyVaultService::new(&kernel),
+                organization: seed_organization(&database.store).await.organization,
+                other_organization: seed_organization(&database.store).await.organization,
+                kernel,
+                clock,
+                _database: database,
+            });
         }
         beds
-    }
-
-    async fn on(url: String, folder: Option<tempfile::TempDir>) -> Self {
-        let config = DatabaseConfig { url, connections: 8 };
-        let store = Store::connect(&config, vec![COMMUNITY_MIGRATIONS]).await.unwrap();
-        let clock = Arc::new(ManualClock::new(
-            Timestamp::parse("2026-03-01T12:00:00Z").unwrap(),
-        ));
-        let kernel = Kernel {
-            store,
-            clock: clock.clone(),
-            config: Arc::new(PlatformConfig::default()),
-            pepper: Arc::new(TokenPepper::from_bytes([7; 32])),
-            node: "node-1".into(),
-        };
-        let now = clock.now();
-        let bed = Self {
-            vault: KeyVaultService::new(&kernel),
-            organization: OrganizationId::generate(now),
-            other_organization: OrganizationId::generate(now),
-            kernel,
-            clock,
-            _folder: folder,
-        };
-        for id in [bed.organization, bed.other_organization] {
-            bed.kernel
-                .store
-                .write(Scope::Installation, move |db| {
-                    each!(db, c => diesel::insert_into(organizations::table)
-                        .values((
-                            organizations::id.eq(id),
-                            organizations::name.eq(id.to_string()),
-                            organizations::policy_epoch.eq(0_i64),
-                            organizations::created_at.eq(now),
-                        ))
-                        .execute(c))?;
-                    Ok(())
-                })
-                .await
-                .unwrap();
-        }
-        bed
     }
 
     /// An active agent with a first key, in the first organisation.
@@ -290,27 +253,4 @@ pub(crate) fn revoke_all(reason: &str) -> RevokeKeys {
 
 pub(crate) fn fingerprint(key: &SigningKey) -> String {
     key.public().fingerprint().as_str().to_owned()
-}
-
-/// Makes a database of its own on the server and answers its URL.
-async fn fresh_database(server: &str) -> String {
-    let random: [u8; 8] = digest::random_bytes().unwrap();
-    let name = format!("aim_test_{:016x}", u64::from_be_bytes(random));
-    let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    let driver = tokio::spawn(connection);
-    client
-        .batch_execute(&format!("CREATE DATABASE {name}"))
-        .await
-        .unwrap();
-    drop(client);
-    driver.await.unwrap().unwrap();
-    let (base, query) = server
-        .split_once('?')
-        .map_or((server, None), |(base, query)| (base, Some(query)));
-    let start = base.find("://").unwrap() + 3;
-    let end = base[start..].find('/').map_or(base.len(), |slash| start + slash);
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{}/{name}{query}", &base[..end])
 }
