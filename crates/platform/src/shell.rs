@@ -11,6 +11,7 @@ use actix_web::{
     App, HttpMessage, HttpRequest, HttpResponse,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
+    error::InternalError,
     get,
     http::{Method, header},
     middleware::Next,
@@ -170,7 +171,7 @@ pub fn configure(
 /// The middleware around every request.
 ///
 /// # Errors
-/// Never: every failure becomes a problem.
+/// What failed around the handlers, carrying the problem that is answered.
 pub async fn shell<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -200,17 +201,20 @@ pub async fn shell<B: MessageBody + 'static>(
             request.into_response(refusal).map_into_right_body()
         }
         Ok(()) => {
-            let http = request.request().clone();
+            // The request itself must not be kept: routing needs the only reference to it.
+            let path = request.path().to_owned();
             match next.call(request).await {
                 Ok(response) => in_problem_form(response, &shell, request_id),
                 Err(error) => {
-                    let refusal = shell.refusal(http.path(), &core_error(&error), request_id);
-                    ServiceResponse::new(http, refusal).map_into_right_body()
+                    tracing::error!(%request_id, %error, %path, "a request failed outside of its handler");
+                    let mut refusal = shell.refusal(&path, &core_error(&error), request_id);
+                    finish_headers(refusal.headers_mut(), request_id);
+                    return Err(InternalError::from_response(error, refusal).into());
                 }
             }
         }
     };
-    finish_headers(&mut response, request_id);
+    finish_headers(response.headers_mut(), request_id);
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();
     metrics::histogram!("aim_http_request_seconds", "route" => route.clone(), "method" => method_name(&method))
@@ -347,8 +351,7 @@ fn core_error(error: &actix_web::Error) -> Error {
     }
 }
 
-fn finish_headers<B>(response: &mut ServiceResponse<B>, request_id: Uuid) {
-    let headers = response.headers_mut();
+fn finish_headers(headers: &mut header::HeaderMap, request_id: Uuid) {
     if let Ok(value) = header::HeaderValue::from_str(&request_id.to_string()) {
         headers.insert(header::HeaderName::from_static("x-request-id"), value);
     }
