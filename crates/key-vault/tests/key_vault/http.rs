@@ -11,9 +11,9 @@ use aim_platform::{
 };
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, fingerprint, fresh_key};
+use crate::bed::{Agent, Bed, fingerprint, fresh_key};
 
-/// Believes the header `x-test-caller`: a role, or `agent:<id>`.
+/// Believes the header `x-test-caller`: a role, or `agent:<id>:<fingerprint>`.
 struct Believing(OrganizationId);
 
 impl Authenticator for Believing {
@@ -24,11 +24,14 @@ impl Authenticator for Believing {
     fn authenticate<'a>(&'a self, head: &'a RequestHead<'a>, _: &'a [u8]) -> AuthFuture<'a> {
         Box::pin(async move {
             let caller = head.header("x-test-caller").unwrap_or_default();
-            let actor = match caller.strip_prefix("agent:") {
-                Some(id) => Actor::Agent {
+            let actor = match caller
+                .strip_prefix("agent:")
+                .and_then(|agent| agent.split_once(':'))
+            {
+                Some((id, fingerprint)) => Actor::Agent {
                     id: id.parse().unwrap(),
                     credential: AgentCredential::Key {
-                        fingerprint: String::new(),
+                        fingerprint: fingerprint.to_owned(),
                     },
                 },
                 None => {
@@ -60,6 +63,10 @@ impl Module for Callers {
     fn authenticators(&self) -> Vec<Arc<dyn Authenticator>> {
         vec![self.0.clone()]
     }
+}
+
+fn signed_by(agent: &Agent) -> String {
+    format!("agent:{}:{}", agent.id, fingerprint(&agent.key))
 }
 
 macro_rules! app {
@@ -108,7 +115,7 @@ async fn a_whole_rotation_over_http() {
         let agent = bed.agent("reader").await;
         let app = app!(bed);
         let (caller, base) = (
-            format!("agent:{}", agent.id),
+            signed_by(&agent),
             format!("/api/v1/agents/{}/key-vault", agent.id),
         );
 
@@ -167,6 +174,15 @@ async fn a_whole_rotation_over_http() {
         assert_eq!((status, history["total"].as_i64()), (200, Some(2)));
         assert_eq!(history["keys"][1]["status"], "retired");
 
+        let (status, _) = call!(app, get, base, Some(caller.as_str()), None);
+        assert_eq!(status, 401, "without grace the former key counts no more");
+        let renewed = signed_by(&Agent {
+            id: agent.id,
+            key: new,
+        });
+        let (status, _) = call!(app, get, base, Some(renewed.as_str()), None);
+        assert_eq!(status, 200);
+
         let (status, view) = call!(
             app,
             post,
@@ -175,6 +191,8 @@ async fn a_whole_rotation_over_http() {
             Some(json!({"reason": "leaked"}))
         );
         assert_eq!((status, &view["public_key"]), (200, &Value::Null));
+        let (status, _) = call!(app, get, base, Some(renewed.as_str()), None);
+        assert_eq!(status, 401, "a revoked key is refused on the next request");
     }
 }
 
@@ -184,7 +202,7 @@ async fn each_route_wants_its_permission_and_credentials_first() {
         let agent = bed.agent("reader").await;
         let app = app!(bed);
         let base = format!("/api/v1/agents/{}/key-vault", agent.id);
-        let signed = format!("agent:{}", agent.id);
+        let signed = signed_by(&agent);
         for (path, below, permission) in [
             ("challenges", "viewer", "keys:rotate"),
             ("rotate", "viewer", "keys:rotate"),
@@ -245,11 +263,8 @@ async fn bad_input_names_the_field() {
             let mut wrong = body.clone();
             wrong[field] = value.clone();
             let (status, problem) = call!(app, post, format!("{base}/rotate"), Some("member"), Some(wrong));
-            assert_eq!(
-                (status, problem["field"].as_str()),
-                (422, Some(field)),
-                "{value}: {problem}"
-            );
+            let named = problem["field"].as_str().and_then(|path| path.rsplit('.').next());
+            assert_eq!((status, named), (422, Some(field)), "{value}: {problem}");
         }
         let (status, problem) = call!(
             app,

@@ -190,11 +190,8 @@ async fn each_route_wants_its_permission_and_names_the_field_at_fault() {
             ),
         ] {
             let (status, problem) = call!(app, post, path, ("x-test-role", "manager"), Some(body.clone()));
-            assert_eq!(
-                (status, problem["field"].as_str()),
-                (422, Some(field)),
-                "{body}: {problem}"
-            );
+            let named = problem["field"].as_str().and_then(|path| path.rsplit('.').next());
+            assert_eq!((status, named), (422, Some(field)), "{body}: {problem}");
         }
     }
 }
