@@ -1,0 +1,339 @@
+#!/usr/bin/env python3
+"""The measurements of docs/BENCHMARKS.md: `tests/bench/bench.py [what ...]`, everything unless told.
+
+Uses wrk, the release build of `aim`, and the examples prepare_load and signature_only. The load
+generator shares the machine's cores with the server. Prints one line a figure, and JSON at the end.
+"""
+
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+AIM = RELEASE / "aim"
+SECONDS = int(os.environ.get("AIM_BENCH_SECONDS", "15"))
+CONNECTIONS = 64
+RESULTS = {}
+
+
+def note(name, value):
+    RESULTS[name] = value
+    print(f"{name}: {value}", flush=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment():
+    # The request limit is for abuse, not for the benchmark.
+    limits = {"AIM__LIMITS__REQUESTS_PER_SECOND": "0", "AIM__LIMITS__ANONYMOUS_REQUESTS_PER_SECOND": "0"}
+    return {**os.environ, **limits, "AIM__LOG__LEVEL": "warn"}
+
+
+class Server:
+    """A server on its own data folder, set up with one organisation."""
+
+    def __init__(self, folder, database_url=None):
+        self.folder = pathlib.Path(folder)
+        self.database = ["--database-url", database_url] if database_url else []
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = None
+        self.key = None
+
+    def init(self):
+        command = [AIM, "init", "--data", self.folder, "--org", "Bench", "--admin-email", "admin@bench.test",
+                   "--admin-password-stdin", "--json", *self.database]
+        done = subprocess.run(command, input=secrets.token_hex(16), text=True, capture_output=True, check=True,
+                              env=environment())
+        self.key = json.loads(done.stdout)["api_key"]
+        (self.folder / "key").write_text(self.key)
+        return self
+
+    def start(self):
+        command = [AIM, "serve", "--data", self.folder, "--bind", f"127.0.0.1:{self.port}", *self.database]
+        began = time.perf_counter()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+        for line in self.process.stdout:
+            if " ready on " in line:
+                break
+        else:
+            raise SystemExit("the server did not start")
+        self.ready_in = time.perf_counter() - began
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait()
+            self.process = None
+
+    def get(self, path, headers=None):
+        request = urllib.request.Request(self.url + path, headers={"X-API-Key": self.key, **(headers or {})})
+        return urllib.request.urlopen(request, timeout=600)
+
+    def memory(self, field="VmRSS"):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{field}:\s+(\d+) kB", status).group(1)) / 1024
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(url, file, seconds, connections=CONNECTIONS):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s",
+               ROOT / "tests/bench/load.lua", url, "--", file]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
+
+
+def prepare(server, out, agents, requests):
+    subprocess.run([RELEASE / "examples/prepare_load", server.url, server.folder / "key", str(agents),
+                    str(requests), out], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+
+
+def load(server, folder, name, agents=1000, seconds=SECONDS, rate=14000):
+    """Prepares and runs one load; the window of 60 s bounds how much can be signed ahead."""
+    out = pathlib.Path(folder) / "load"
+    prepare(server, out, agents, rate * seconds)
+    before = server.cpu_seconds()
+    line = wrk(server.url, out, seconds)
+    spent = server.cpu_seconds() - before
+    requests = int(re.match(r"requests (\d+)", line).group(1))
+    note(name, f"{line}; server CPU {spent / requests * 1e6:.0f} µs a request")
+    return out
+
+
+def signature_only(server, folder, agents=1000, seconds=SECONDS):
+    out = pathlib.Path(folder) / "signatures"
+    prepare(server, out, agents, 22000 * seconds)
+    port = free_port()
+    peer = subprocess.Popen([RELEASE / "examples/signature_only", str(port), f"{out}.keys"], stdout=subprocess.PIPE,
+                            text=True)
+    peer.stdout.readline()
+    note("signature check only", wrk(f"http://127.0.0.1:{port}", out, seconds))
+    peer.terminate()
+    peer.wait()
+
+
+def sqlite_load(folder):
+    server = Server(folder / "sqlite").init().start()
+    signature_only(server, folder)
+    load(server, folder, "decisions, SQLite FULL")
+    note("memory after the load", f"{server.memory():.0f} MB")
+    server.stop()
+    verified = subprocess.run([AIM, "audit", "verify", "--data", server.folder, "--json"], capture_output=True, text=True)
+    note("audit after the load", " ".join(verified.stdout.split()))
+
+
+class Postgres:
+    """A private PostgreSQL with fsync on, as a package installs it; AIM's role is no superuser."""
+
+    def __init__(self, folder):
+        initdb = shutil.which("initdb") or sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))[-1]
+        self.bin = pathlib.Path(os.path.realpath(initdb)).parent
+        self.folder = pathlib.Path(folder) / "postgres"
+        self.folder.mkdir()
+        self.user = "postgres" if os.getuid() == 0 else None
+        if self.user:
+            os.chmod(folder, 0o755)
+            shutil.chown(self.folder, self.user)
+        self.port = free_port()
+
+    def run(self, *command):
+        prefix = ["runuser", "-u", self.user, "--"] if self.user else []
+        return subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL)
+
+    def start(self):
+        self.run(self.bin / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=trust", "--locale=C",
+                 "--encoding=UTF8")
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        self.run(self.bin / "pg_ctl", "-D", self.folder / "data", "-l", self.folder / "log", "-w", "-o", options, "start")
+        self.sql("CREATE ROLE aim LOGIN CREATEDB")
+        self.sql("CREATE DATABASE aim OWNER aim")
+        return f"postgres://aim@127.0.0.1:{self.port}/aim"
+
+    def sql(self, statement):
+        subprocess.run([self.bin / "psql", "-qX", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-c",
+                        statement], check=True, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        self.run(self.bin / "pg_ctl", "-D", self.folder / "data", "-m", "fast", "-w", "stop")
+
+
+def postgres_load(folder):
+    postgres = Postgres(folder)
+    url = postgres.start()
+    try:
+        server = Server(folder / "on-postgres", url).init().start()
+        load(server, folder, "decisions, PostgreSQL fsync on")
+        server.stop()
+    finally:
+        postgres.stop()
+
+
+def uuid7(milliseconds):
+    value = bytearray(milliseconds.to_bytes(6, "big") + secrets.token_bytes(10))
+    value[6] = 0x70 | (value[6] & 0x0F)
+    value[8] = 0x80 | (value[8] & 0x3F)
+    return bytes(value)
+
+
+def columns(database, table, row):
+    names = ", ".join(row)
+    marks = ", ".join("?" for _ in row)
+    return f"INSERT INTO {table} ({names}) VALUES ({marks})"
+
+
+def seed_agents(path, count):
+    """Agents with a key each, straight into the file: they only take up room."""
+    database = sqlite3.connect(path)
+    organization = database.execute("SELECT id FROM organizations").fetchone()[0]
+    now = int(time.time() * 1e6)
+    year = 365 * 86400 * 10**6
+
+    def agent(index, identity):
+        return dict(org_id=organization, id=identity, name=f"filler-{index}", display_name=f"Filler {index}",
+                    description="", agent_type="ai_agent", version="1", status="active", tags="[]", talks_to="[]",
+                    epoch=1, created_by="system:bench", created_at=now, updated_at=now)
+
+    def key(index, identity):
+        return dict(org_id=organization, agent_id=identity, fingerprint=f"filler-{index:036d}",
+                    public_key=secrets.token_bytes(32), sequence=1, created_at=now, expires_at=now + year,
+                    created_by="system:bench", created_reason="registered", generated_by="client")
+
+    identities = [uuid7(now // 1000 - count + index) for index in range(count)]
+    for table, make in (("agents", agent), ("agent_keys", key)):
+        statement = columns(database, table, make(0, identities[0]))
+        database.executemany(statement, (tuple(make(i, identity).values()) for i, identity in enumerate(identities)))
+    database.commit()
+    database.close()
+
+
+def seed_violations(path, count):
+    """Violations of the last 30 days with their roll-ups, as the server would have written them."""
+    database = sqlite3.connect(path)
+    organization = database.execute("SELECT id FROM organizations").fetchone()[0]
+    agents = [row[0] for row in database.execute("SELECT id FROM agents LIMIT 1000")]
+    now = int(time.time() * 1000)
+    span = 30 * 86400 * 1000
+    severities = ["low", "medium", "medium", "high", "critical"]
+    capabilities = [f"db:verb{n}" for n in range(20)]
+
+    def row(index):
+        moment = now - span + span * index // count
+        agent = agents[index % len(agents)]
+        return dict(org_id=organization, id=uuid7(moment), agent_id=agent, agent_name="filler",
+                    decision_id=uuid7(moment), attempted_capability=capabilities[index % 20], resource="customers/1",
+                    registered_capabilities='["db:read"]', severity=severities[index % 5], trust_score_impact=-3,
+                    is_blocked=1, source_ip="192.0.2.1", request_metadata="{}",
+                    reason_codes='["capability.not_granted"]', created_at=moment * 1000)
+
+    database.executemany(columns(database, "violations", row(0)), (tuple(row(i).values()) for i in range(count)))
+    schema = [entry[1] for entry in database.execute("PRAGMA table_info(violation_counts)")]
+    everything = "''" if any(row for row in schema if row == "attempted_capability") else ""
+    nil = "zeroblob(16)"
+    for agent in ("agent_id", nil):
+        for granularity, width in (("h", 3600), ("d", 86400)):
+            for capability in ("attempted_capability", everything):
+                bucket = f"created_at / {width * 10**6} * {width * 10**6}"
+                database.execute(
+                    f"INSERT INTO violation_counts (org_id, agent_id, granularity, bucket, severity, "
+                    f"attempted_capability, is_blocked, count) SELECT org_id, {agent}, '{granularity}', {bucket}, "
+                    f"severity, {capability}, is_blocked, count(*) FROM violations GROUP BY 1, 2, 3, 4, 5, 6, 7")
+    database.commit()
+    database.close()
+
+
+def timed(server, path, times=60):
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        server.get(path).read()
+        taken.append(time.perf_counter() - began)
+    return sorted(taken)[times // 2] * 1000
+
+
+PAGES = {
+    "first page": "/api/v1/violations?limit=20",
+    "severity": "/api/v1/violations?limit=20&severity=critical&severity=high",
+    "capability": "/api/v1/violations?limit=20&capability=db:verb7",
+    "last 7 days": "/api/v1/violations?limit=20&from={week}",
+    "offset 1000": "/api/v1/violations?limit=20&offset=1000",
+}
+
+
+def growth(folder):
+    """The same work with 1,000 and with 1,000,000 agents, and pages of 10^4 and of 10^6 violations."""
+    week = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 7 * 86400 + 1234))
+    for label, agents, violations in (("small", 1_000, 10_000), ("large", 1_000_000, int(os.environ.get("AIM_BENCH_ROWS", "1000000")))):
+        server = Server(folder / f"growth-{label}").init()
+        path = server.folder / "aim.db"
+        seed_agents(path, agents)
+        seed_violations(path, violations)
+        server.start()
+        note(f"cold start, {agents} agents, {violations} violations", f"{server.ready_in * 1000:.0f} ms")
+        for name, page in PAGES.items():
+            note(f"violations page, {name}, {violations} rows", f"{timed(server, page.format(week=week)):.2f} ms median")
+        load(server, folder, f"decisions with {agents} agents", agents=1000)
+        if label == "large":
+            before = server.memory()
+            began = time.perf_counter()
+            size = 0
+            with server.get("/api/v1/violations?format=csv") as answer:
+                while chunk := answer.read(1 << 20):
+                    size += len(chunk)
+            note("CSV of the violations", f"{violations} rows, {size / 1e6:.0f} MB in {time.perf_counter() - began:.1f} s; "
+                 f"memory {before:.0f} MB before, peak {server.memory('VmHWM'):.0f} MB")
+        server.stop()
+
+
+def idle(folder):
+    server = Server(folder / "idle").init()
+    seed_agents(server.folder / "aim.db", 10_000)
+    starts = []
+    for _ in range(7):
+        server.start()
+        starts.append(server.ready_in)
+        server.stop()
+    server.start()
+    server.get("/api/v1/agents").read()
+    time.sleep(2)
+    note("cold start to ready, existing database with 10,000 agents", f"{sorted(starts)[3] * 1000:.0f} ms median of 7")
+    note("idle memory with 10,000 agents", f"{server.memory():.0f} MB")
+    server.stop()
+
+
+MEASUREMENTS = {"sqlite": sqlite_load, "postgres": postgres_load, "idle": idle, "growth": growth}
+
+
+def main():
+    wanted = sys.argv[1:] or list(MEASUREMENTS)
+    subprocess.run(["sh", "-c", "grep -m1 'model name' /proc/cpuinfo; nproc; uname -sr"], check=True)
+    for name in wanted:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="aim-bench-"))
+        try:
+            MEASUREMENTS[name](folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps(RESULTS, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
