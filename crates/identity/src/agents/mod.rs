@@ -1,7 +1,8 @@
 //! Agents: registration with a proof that the key is the client's, and what is kept about each.
 
 mod model;
-pub mod routes;
+pub(crate) mod routes;
+mod rules;
 mod service;
 mod store;
 

@@ -9,7 +9,7 @@ use aim_crypto::{
 use aim_decision::AgentStatus;
 use aim_key_vault::{
     challenge::{self, ChallengeView},
-    store::NewKey,
+    store::{self as keys, End, NewKey},
 };
 use aim_platform::Kernel;
 use aim_store::Db;
@@ -17,9 +17,8 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    model::{
-        AgentFilter, AgentList, AgentView, NewAgent, RegisteredAgent, UpdateAgent, check_text, status_text,
-    },
+    model::{AgentFilter, AgentList, AgentView, NewAgent, RegisteredAgent, UpdateAgent, status_text},
+    rules::check_text,
     store::{self, AgentRow},
 };
 
@@ -129,7 +128,7 @@ impl AgentService {
                 }
                 check_owner(db, &ctx, named_owner)?;
                 store::insert(db, &row)?;
-                let key = aim_key_vault::store::insert(
+                let key = keys::insert(
                     db,
                     &NewKey {
                         organization: row.org_id,
@@ -145,16 +144,20 @@ impl AgentService {
                 let registered = Entry::event(&ctx, "agent.registered")
                     .agent(row.id)
                     .target("agent", row.id)
-                    .facts(json!({
-                        "fingerprint": key.fingerprint,
-                        "generated_by": key.generated_by,
-                        "key_expires_at": key.expires_at,
-                    }))
                     .details(
                         json!({ "name": row.name, "agent_type": row.agent_type, "owner_id": row.owner_id }),
                     );
+                let key_registered = Entry::event(&ctx, "agent_key.registered")
+                    .agent(row.id)
+                    .target("agent_key", &key.fingerprint)
+                    .facts(json!({
+                        "fingerprint": key.fingerprint,
+                        "generated_by": key.generated_by,
+                        "expires_at": key.expires_at,
+                    }))
+                    .details(json!({ "agent_name": row.name, "reason": key.created_reason }));
                 let view = row.clone().view(Some(&key))?;
-                aim_audit::append(db, vec![registered])?;
+                aim_audit::append(db, vec![registered, key_registered])?;
                 Ok(view)
             })
             .await
@@ -287,16 +290,7 @@ impl AgentService {
                 row.updated_at = ctx.now;
                 row.epoch += 1;
                 store::save(db, &row)?;
-                let ended = store::end_keys(db, ctx.organization, agent, ctx.now, &ctx.actor_text())?;
-                let mut entries: Vec<Entry> = ended
-                    .iter()
-                    .map(|fingerprint| {
-                        Entry::event(&ctx, "key.revoked")
-                            .agent(agent)
-                            .target("key", fingerprint)
-                            .facts(json!({ "fingerprint": fingerprint, "cause": "agent.deleted" }))
-                    })
-                    .collect();
+                let mut entries = revoke_keys(db, &ctx, &row)?;
                 entries.push(
                     Entry::event(&ctx, "agent.deleted")
                         .agent(agent)
@@ -336,6 +330,33 @@ impl AgentService {
             })
             .await
     }
+}
+
+/// Ends every key that is not revoked yet; answers an audit record for each, so that every key's end
+/// has a leaf.
+fn revoke_keys(db: &mut Db, ctx: &Ctx, row: &AgentRow) -> aim_store::Result<Vec<Entry>> {
+    const REASON: &str = "the agent was deleted";
+    let actor = ctx.actor_text();
+    let end = End {
+        at: ctx.now,
+        by: &actor,
+        reason: REASON,
+    };
+    let mut entries = Vec::new();
+    for key in keys::of_agent(db, row.org_id, row.id)? {
+        if key.revoked_at.is_some() {
+            continue;
+        }
+        keys::mark_revoked(db, &key, &end)?;
+        entries.push(
+            Entry::event(ctx, "agent_key.revoked")
+                .agent(row.id)
+                .target("agent_key", &key.fingerprint)
+                .facts(json!({ "fingerprint": key.fingerprint }))
+                .details(json!({ "agent_name": row.name, "reason": REASON })),
+        );
+    }
+    Ok(entries)
 }
 
 fn turn(row: &mut AgentRow, from: AgentStatus, to: AgentStatus) -> aim_store::Result<()> {

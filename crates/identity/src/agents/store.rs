@@ -156,28 +156,6 @@ pub(crate) fn view(db: &mut Db, row: AgentRow) -> Result<AgentView> {
     row.view(keys.first())
 }
 
-/// Ends every key of the agent that is not revoked yet; answers their fingerprints.
-pub(crate) fn end_keys(
-    db: &mut Db,
-    organization: OrganizationId,
-    agent: AgentId,
-    now: Timestamp,
-    by: &str,
-) -> Result<Vec<String>> {
-    let mine = agent_keys::table
-        .filter(agent_keys::org_id.eq(organization))
-        .filter(agent_keys::agent_id.eq(agent))
-        .filter(agent_keys::revoked_at.is_null());
-    Ok(each!(db, c => diesel::update(mine)
-        .set((
-            agent_keys::revoked_at.eq(Some(now)),
-            agent_keys::end_reason.eq(Some("the agent was deleted")),
-            agent_keys::ended_by.eq(Some(by)),
-        ))
-        .returning(agent_keys::fingerprint)
-        .get_results(c))?)
-}
-
 /// Whether the organisation has such an active user.
 pub(crate) fn has_user(db: &mut Db, organization: OrganizationId, user: UserId) -> Result<bool> {
     let found = users::table
@@ -253,9 +231,8 @@ pub(crate) fn page(
     }
     let total: i64 = each!(db, c => filtered!(agents::table).count().get_result(c))?;
     let rows = each!(db, c => {
-        let mut query = filtered!(agents::table).select(AgentRow::as_select()).limit(filter.page.fetch());
-        // SQLite's planner is not told of an offset that skips nothing.
-        if offset > 0 { query = query.offset(offset); }
+        let mut query =
+            filtered!(agents::table).select(AgentRow::as_select()).limit(filter.page.fetch()).offset(offset);
         query = match filter.sort {
             AgentSort::Name => query.order((agents::name, agents::id)),
             AgentSort::NameDescending => query.order((agents::name.desc(), agents::id.desc())),

@@ -86,7 +86,7 @@ impl SignatureAuthenticator {
         let path: String = head.uri.path().chars().take(256).collect();
         let entry = Entry::event(&ctx, "authentication.refused")
             .agent(key.agent)
-            .target("key", &key.fingerprint)
+            .target("agent_key", &key.fingerprint)
             .outcome("refused")
             .facts(json!({ "code": code, "fingerprint": key.fingerprint }))
             .details(json!({ "method": head.method.as_str(), "path": path }));

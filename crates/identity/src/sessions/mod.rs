@@ -4,6 +4,7 @@ mod attempts;
 mod model;
 pub(crate) mod routes;
 mod service;
+mod sign_in;
 pub(crate) mod store;
 
 pub(crate) use attempts::forget as forget_attempts;
