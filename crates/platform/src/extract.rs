@@ -8,11 +8,16 @@ use aim_core::{Code, Ctx, Error, Id, RequiredPermission, Result};
 use aim_store::Scope;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{ApiError, Authenticated, Kernel, NonceClaim, shell::RequestFacts};
 
 /// The largest body, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// The most characters of a parser's message that are passed on.
+const LONGEST_MESSAGE: usize = 400;
+const ESCAPED_NUL: &[u8] = br"\u0000";
+const NUL_REFUSED: &str = "a text must not contain the character U+0000";
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -22,7 +27,10 @@ fn authenticated(request: &HttpRequest) -> Result<(Ctx, Authenticated)> {
         .get::<RequestFacts>()
         .ok_or_else(|| Error::internal("the request did not come through the shell"))?;
     let caller = facts.caller.clone()?.ok_or_else(|| {
-        Error::new(Code::CredentialsMissing, "this path needs credentials, and the request has none")
+        Error::new(
+            Code::CredentialsMissing,
+            "this path needs credentials, and the request has none",
+        )
     })?;
     let mut ctx = facts.ctx.clone();
     ctx.actor = caller.actor.clone();
@@ -40,7 +48,9 @@ async fn claim(kernel: &Kernel, ctx: &Ctx, nonce: Option<NonceClaim>) -> Result<
     let Some(nonce) = nonce else {
         return kernel
             .store
-            .read(organization, move |db| crate::standing::check(db, organization, &actor, now))
+            .read(organization, move |db| {
+                crate::standing::check(db, organization, &actor, now)
+            })
             .await;
     };
     let fresh = kernel
@@ -56,11 +66,17 @@ async fn claim(kernel: &Kernel, ctx: &Ctx, nonce: Option<NonceClaim>) -> Result<
 /// The refusal of a signed request that was used before.
 #[must_use]
 pub fn replayed() -> Error {
-    Error::new(Code::SignatureReplayed, "this very signature or nonce was used before")
+    Error::new(
+        Code::SignatureReplayed,
+        "this very signature or nonce was used before",
+    )
 }
 
 fn kernel(request: &HttpRequest) -> Result<web::Data<Kernel>> {
-    request.app_data::<web::Data<Kernel>>().cloned().ok_or_else(|| Error::internal("no kernel"))
+    request
+        .app_data::<web::Data<Kernel>>()
+        .cloned()
+        .ok_or_else(|| Error::internal("no kernel"))
 }
 
 /// A user or an organisation API key that has the permission `P`. Agents are refused.
@@ -84,7 +100,10 @@ impl<P: RequiredPermission> FromRequest for Authed<P> {
                 _ => return Err(Error::forbidden(P::PERMISSION.name).into()),
             }
             claim(&kernel, &ctx, caller.nonce).await?;
-            Ok(Self { ctx, permission: PhantomData })
+            Ok(Self {
+                ctx,
+                permission: PhantomData,
+            })
         })
     }
 }
@@ -112,7 +131,10 @@ impl<P: RequiredPermission> FromRequest for AuthedOrAgent<P> {
                 _ => return Err(Error::forbidden(P::PERMISSION.name).into()),
             }
             claim(&kernel, &ctx, caller.nonce).await?;
-            Ok(Self { ctx, permission: PhantomData })
+            Ok(Self {
+                ctx,
+                permission: PhantomData,
+            })
         })
     }
 }
@@ -134,10 +156,15 @@ impl FromRequest for SignedAgent {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let found = authenticated(request).and_then(|(ctx, caller)| match ctx.actor {
-            aim_core::Actor::Agent { .. } => {
-                Ok(Self { ctx, nonce: caller.nonce, scheme: caller.scheme })
-            }
-            _ => Err(Error::new(Code::Forbidden, "only an agent can ask for its own action; sign the request with its key")),
+            aim_core::Actor::Agent { .. } => Ok(Self {
+                ctx,
+                nonce: caller.nonce,
+                scheme: caller.scheme,
+            }),
+            _ => Err(Error::new(
+                Code::Forbidden,
+                "only an agent can ask for its own action; sign the request with its key",
+            )),
         });
         std::future::ready(found.map_err(ApiError::from))
     }
@@ -172,7 +199,11 @@ impl<Kind: 'static> FromRequest for PathId<Kind> {
     type Future = std::future::Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = request.match_info().iter().next().and_then(|(_, text)| text.parse().ok());
+        let id = request
+            .match_info()
+            .iter()
+            .next()
+            .and_then(|(_, text)| text.parse().ok());
         std::future::ready(id.map(Self).ok_or_else(|| Error::not_found().into()))
     }
 }
@@ -190,7 +221,10 @@ impl<Outer: 'static, Inner: 'static> FromRequest for PathIds<Outer, Inner> {
         let outer = segments.next().and_then(|text| text.parse().ok());
         let inner = segments.next().and_then(|text| text.parse().ok());
         std::future::ready(
-            outer.zip(inner).map(|(outer, inner)| Self(outer, inner)).ok_or_else(|| Error::not_found().into()),
+            outer
+                .zip(inner)
+                .map(|(outer, inner)| Self(outer, inner))
+                .ok_or_else(|| Error::not_found().into()),
         )
     }
 }
@@ -208,7 +242,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let mut payload = payload.take();
         Box::pin(async move {
             if !media_type.is_empty() && !media_type.ends_with("json") {
-                return Err(Error::new(Code::MediaType, format!("{media_type} is not application/json")).into());
+                return Err(
+                    Error::new(Code::MediaType, format!("{media_type} is not application/json")).into(),
+                );
             }
             let bytes = read_body(&mut payload).await?;
             Ok(Self(parse_body(&bytes)?))
@@ -216,30 +252,105 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
-/// Reads a JSON body, naming the field where it goes wrong.
+/// Reads a JSON object, naming the field where it goes wrong.
 ///
 /// # Errors
 /// `request.invalid` for what is no JSON, `request.field_invalid` with the field's path otherwise.
 pub fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // A derived reader would take a list too, and its items as the fields in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::field("body", "the body must be a JSON object, not a list"));
+    }
+    refuse_nul(bytes)?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         let text = inner.to_string();
-        let named = text.split('`').nth(1).filter(|_| text.contains("field"));
-        let field = match (path.as_str(), named) {
-            ("." | "", Some(name)) => name.to_owned(),
-            (path, Some(name)) => format!("{path}.{name}"),
-            (path, None) => path.to_owned(),
-        };
         if inner.classify() == serde_json::error::Category::Data {
-            Error::field(field, text)
+            Error::field(shortened(&field_at_fault(&path, &text)), shortened(&text))
         } else {
-            Error::new(Code::RequestInvalid, format!("the body is not valid JSON: {text}"))
+            Error::new(
+                Code::RequestInvalid,
+                format!("the body is not valid JSON: {}", shortened(&text)),
+            )
         }
     })?;
-    json.end().map_err(|error| Error::new(Code::RequestInvalid, format!("after the JSON value: {error}")))?;
+    json.end()
+        .map_err(|error| Error::new(Code::RequestInvalid, format!("after the JSON value: {error}")))?;
     Ok(value)
+}
+
+/// The field that serde's message is about: its path, with the member that the message names where the
+/// path ends above it.
+fn field_at_fault(path: &str, text: &str) -> String {
+    let whole = if path == "." { "" } else { path };
+    let named = text
+        .split('`')
+        .nth(1)
+        .filter(|name| text.contains("field") && !name.is_empty());
+    let ends_there = |name: &str| whole == name || whole.ends_with(&format!(".{name}"));
+    match named {
+        Some(name) if text.starts_with("missing field") || !ends_there(name) => joined(whole, name),
+        _ if whole.is_empty() => "body".to_owned(),
+        _ => whole.to_owned(),
+    }
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// A message may quote what the client sent, which can be as large as a body.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", text.split_at(end).0),
+        None => text.to_owned(),
+    }
+}
+
+/// PostgreSQL's text and JSON cannot hold U+0000, so no text may, whichever database there is.
+fn refuse_nul(bytes: &[u8]) -> Result<()> {
+    // In JSON it can only stand as an escape; most bodies have none, and are not read twice.
+    if !bytes
+        .windows(ESCAPED_NUL.len())
+        .any(|window| window == ESCAPED_NUL)
+    {
+        return Ok(());
+    }
+    let found = serde_json::from_slice(bytes)
+        .ok()
+        .and_then(|value| path_to_nul(&value, ""));
+    found.map_or(Ok(()), |field| Err(Error::field(shortened(&field), NUL_REFUSED)))
+}
+
+fn path_to_nul(value: &Value, path: &str) -> Option<String> {
+    let here = || {
+        if path.is_empty() {
+            "body".to_owned()
+        } else {
+            path.to_owned()
+        }
+    };
+    match value {
+        Value::String(text) => text.contains('\0').then(here),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| path_to_nul(item, &format!("{path}[{index}]"))),
+        Value::Object(members) => members.iter().find_map(|(name, member)| {
+            if name.contains('\0') {
+                Some(here())
+            } else {
+                path_to_nul(member, &joined(path, name))
+            }
+        }),
+        _ => None,
+    }
 }
 
 /// Reads at most [`MAX_BODY`] bytes.
@@ -251,7 +362,8 @@ pub async fn read_body(payload: &mut Payload) -> Result<web::Bytes> {
     let mut only: Option<web::Bytes> = None;
     let mut size = 0;
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| Error::new(Code::RequestInvalid, format!("the body broke off: {error}")))?;
+        let chunk = chunk
+            .map_err(|error| Error::new(Code::RequestInvalid, format!("the body broke off: {error}")))?;
         size += chunk.len();
         if size > MAX_BODY {
             return Err(Error::new(Code::BodyTooLarge, "the body is larger than 1 MiB"));
@@ -267,7 +379,9 @@ pub async fn read_body(payload: &mut Payload) -> Result<web::Bytes> {
             }
         }
     }
-    Ok(only.or_else(|| whole.map(web::BytesMut::freeze)).unwrap_or_default())
+    Ok(only
+        .or_else(|| whole.map(web::BytesMut::freeze))
+        .unwrap_or_default())
 }
 
 /// Query parameters; a key may stand more than once where the field is a list.
@@ -279,11 +393,127 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     type Future = std::future::Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parsed = serde_html_form::from_str(request.query_string());
-        std::future::ready(parsed.map(Self).map_err(|error| {
-            let text = error.to_string();
-            let field = text.split('`').nth(1).unwrap_or("query").to_owned();
-            Error::new(Code::RequestInvalid, format!("the query string: {text}")).at(field).into()
-        }))
+        std::future::ready(
+            parse_query(request.query_string())
+                .map(Self)
+                .map_err(ApiError::from),
+        )
+    }
+}
+
+fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T> {
+    let refusal = |field: &str, text: &str| {
+        Error::new(
+            Code::RequestInvalid,
+            format!("the query string: {}", shortened(text)),
+        )
+        .at(shortened(field))
+    };
+    if query.contains("%00") {
+        let pairs: Vec<(String, String)> = serde_html_form::from_str(query).unwrap_or_default();
+        if let Some((name, _)) = pairs
+            .iter()
+            .find(|(name, value)| name.contains('\0') || value.contains('\0'))
+        {
+            return Err(refusal(
+                if name.contains('\0') { "query" } else { name },
+                NUL_REFUSED,
+            ));
+        }
+    }
+    serde_html_form::from_str(query).map_err(|error| {
+        let text = error.to_string();
+        let named = text.split('`').nth(1).filter(|name| !name.is_empty());
+        refusal(named.unwrap_or("query"), &text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    struct Outer {
+        name: String,
+        #[serde(default)]
+        inner: Option<Inner>,
+        #[serde(default)]
+        more: Value,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    struct Inner {
+        name: String,
+        #[serde(default)]
+        tags: Vec<String>,
+    }
+
+    fn refused(body: &str) -> Error {
+        parse_body::<Outer>(body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_told_by_the_path_of_the_field() {
+        for (body, field) in [
+            (r#"{}"#, "name"),
+            (r#"{"name":1}"#, "name"),
+            (r#"{"name":"a","other":1}"#, "other"),
+            (r#"{"name":"a","":1}"#, "body"),
+            (r#"{"name":"a","name":"b"}"#, "name"),
+            (r#"{"name":"a","inner":{}}"#, "inner.name"),
+            (r#"{"name":"a","inner":{"name":{}}}"#, "inner.name"),
+            (
+                r#"{"name":"a","inner":{"name":"b","tags":["c",1]}}"#,
+                "inner.tags[1]",
+            ),
+            (r#"{"name":"a","inner":{"name":"b","other":1}}"#, "inner.other"),
+            (r#"["a"]"#, "body"),
+            (r#"null"#, "body"),
+        ] {
+            let error = refused(body);
+            assert_eq!(error.code, Code::FieldInvalid, "{body}");
+            assert_eq!(error.field.as_deref(), Some(field), "{body}: {error:?}");
+        }
+        assert_eq!(refused("{").code, Code::RequestInvalid);
+    }
+
+    #[test]
+    fn a_text_with_the_character_that_postgresql_cannot_hold_is_refused_by_name() {
+        for (body, field) in [
+            (r#"{"name":"a\u0000b"}"#, "name"),
+            (
+                r#"{"name":"a","inner":{"name":"b","tags":["c","\u0000"]}}"#,
+                "inner.tags[1]",
+            ),
+            (r#"{"name":"a","more":{"x":[{"y":"\\\u0000"}]}}"#, "more.x[0].y"),
+            (r#"{"name":"a","more":{"\u0000":1}}"#, "more"),
+        ] {
+            let error = refused(body);
+            assert_eq!(error.code, Code::FieldInvalid, "{body}");
+            assert_eq!(error.field.as_deref(), Some(field), "{body}: {error:?}");
+        }
+        // A backslash, and then the letters: no escape.
+        parse_body::<Outer>(br#"{"name":"a\\u0000b"}"#).unwrap();
+
+        let error = parse_query::<Vec<(String, String)>>("q=x&tag=a%00b").unwrap_err();
+        assert_eq!(
+            (error.code, error.field.as_deref()),
+            (Code::RequestInvalid, Some("tag"))
+        );
+        let error = parse_query::<Vec<(String, String)>>("%00=x").unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("query"));
+        parse_query::<Vec<(String, String)>>("q=a%2500b").unwrap();
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_a_whole_body() {
+        let error = refused(&format!(r#"{{"name":"a","{}":1}}"#, "x".repeat(100_000)));
+        assert!(error.detail.len() < 2_000 && error.field.unwrap_or_default().len() < 2_000);
     }
 }
