@@ -1,1 +1,12 @@
-//! aim
+//! The binary `aim`: configuration, the composition root, the server and the command line.
+//!
+//! It holds no rule of any capability. [`composition`] is the only place that knows editions.
+
+pub mod cli;
+pub mod composition;
+pub mod configuration;
+mod demo;
+pub mod installation;
+mod logging;
+pub mod server;
+mod terminal;

@@ -1,0 +1,135 @@
+//! `aim replay`: decides a recorded decision again from its recorded inputs, and compares byte for byte.
+
+use std::process::ExitCode;
+
+use aim_core::{DecisionId, OrganizationId, Timestamp};
+use aim_decision::{ReplayError, Verdict, replay, slugs};
+use aim_store::{
+    Db, Scope, Store, each,
+    schema::{decisions, snapshots},
+};
+use clap::Args;
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+use serde_json::json;
+
+use super::{Failure, Outcome, StorageArguments};
+use crate::{installation, terminal};
+
+/// The record and what it leads to are not the same.
+const DIFFERENT: u8 = 2;
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// The decision, by the id that its answer carried.
+    decision: DecisionId,
+    #[command(flatten)]
+    storage: StorageArguments,
+}
+
+/// What is recorded of a decision.
+struct Recorded {
+    organization: OrganizationId,
+    decided_at: Timestamp,
+    snapshot: String,
+    inputs: String,
+    verdict: String,
+}
+
+/// A decision that was decided again.
+pub(crate) struct Again {
+    organization: OrganizationId,
+    decided_at: Timestamp,
+    result: Result<Verdict, ReplayError>,
+}
+
+impl Again {
+    /// Whether the recorded inputs lead to the recorded verdict.
+    pub(crate) fn is_same(&self) -> bool {
+        self.result.is_ok()
+    }
+}
+
+/// Decides the recorded decision `id` again.
+pub(crate) async fn again(store: &Store, id: DecisionId) -> Result<Again, Failure> {
+    let recorded = store
+        .read(Scope::Installation, move |db| recorded(db, id))
+        .await?
+        .ok_or_else(|| Failure::new(format!("there is no decision {id} in this database")))?;
+    let result = replay(
+        recorded.snapshot.as_bytes(),
+        recorded.inputs.as_bytes(),
+        recorded.verdict.as_bytes(),
+    );
+    Ok(Again {
+        organization: recorded.organization,
+        decided_at: recorded.decided_at,
+        result,
+    })
+}
+
+impl ReplayArguments {
+    pub(crate) async fn run(self, json: bool) -> Outcome {
+        let settings = self.storage.settings()?;
+        let store = installation::inspect(&settings, &self.storage.data).await?;
+        let again = again(&store, self.decision).await?;
+        if json {
+            terminal::json(&json!({
+                "decision_id": self.decision,
+                "organization_id": again.organization,
+                "decided_at": again.decided_at,
+                "matches": again.is_same(),
+                "problem": again.result.as_ref().err().map(ToString::to_string),
+                "verdict": again.result.as_ref().ok(),
+            }));
+        } else {
+            match &again.result {
+                Ok(verdict) => terminal::line(format!("the same verdict: {}", told(verdict))),
+                Err(problem) => terminal::line(format!("NOT THE SAME: {problem}")),
+            }
+        }
+        Ok(if again.is_same() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(DIFFERENT)
+        })
+    }
+}
+
+fn told(verdict: &Verdict) -> String {
+    format!(
+        "{} ({})",
+        verdict.outcome.as_str(),
+        slugs(&verdict.reasons).join(", ")
+    )
+}
+
+fn recorded(db: &mut Db, id: DecisionId) -> aim_store::Result<Option<Recorded>> {
+    type Row = (OrganizationId, Timestamp, Vec<u8>, String, String);
+    let row: Option<Row> = each!(db, c => decisions::table
+        .filter(decisions::id.eq(id))
+        .select((
+            decisions::org_id,
+            decisions::created_at,
+            decisions::snapshot_digest,
+            decisions::inputs,
+            decisions::verdict,
+        ))
+        .first(c)
+        .optional())?;
+    let Some((organization, decided_at, digest, inputs, verdict)) = row else {
+        return Ok(None);
+    };
+    let snapshot: Option<String> = each!(db, c => snapshots::table
+        .find((organization, &digest))
+        .select(snapshots::body)
+        .first(c)
+        .optional())?;
+    // A snapshot that is gone cannot have the digest that the inputs name: the replay says so.
+    Ok(Some(Recorded {
+        organization,
+        decided_at,
+        snapshot: snapshot.unwrap_or_default(),
+        inputs,
+        verdict,
+    }))
+}

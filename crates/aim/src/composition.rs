@@ -1,0 +1,98 @@
+//! The composition root: which capabilities this binary has. The only place that knows editions.
+
+use std::sync::Arc;
+
+use aim_compat::Compat;
+use aim_identity::Identity;
+use aim_key_vault::KeyVault;
+use aim_platform::{EditionInfo, Kernel, Module};
+use aim_store::{COMMUNITY_MIGRATIONS, MigrationSet};
+use aim_violations::Violations;
+
+/// The capabilities of the community edition, by their types, for what is built on them.
+pub struct Community {
+    /// Organisations, users, keys, agents.
+    pub identity: Identity,
+    /// The agents' own keys.
+    pub key_vault: KeyVault,
+    /// Capabilities, verified actions, violations.
+    pub violations: Violations,
+    /// The wire forms of the published SDKs.
+    pub compat: Compat,
+}
+
+impl Community {
+    /// The community's capabilities on `kernel`.
+    #[must_use]
+    pub fn new(kernel: &Kernel) -> Self {
+        let identity = Identity::new(kernel);
+        let violations = Violations::new(kernel);
+        let compat = Compat::new(kernel, &identity, &violations);
+        Self {
+            identity,
+            key_vault: KeyVault::new(kernel),
+            violations,
+            compat,
+        }
+    }
+
+    fn modules(&self) -> Vec<Arc<dyn Module>> {
+        // Routes are tried in this order: the verified action first.
+        vec![
+            Arc::new(self.violations.clone()),
+            Arc::new(self.compat.clone()),
+            Arc::new(self.identity.clone()),
+            Arc::new(self.key_vault.clone()),
+        ]
+    }
+}
+
+/// What an edition adds to the community's.
+struct Addition {
+    edition: &'static str,
+    modules: fn(&Kernel, &Community) -> Vec<Arc<dyn Module>>,
+    migrations: &'static [MigrationSet],
+}
+
+/// The additions of this binary: none in the community edition.
+static ADDITIONS: &[Addition] = &[
+    #[cfg(feature = "premium")]
+    Addition {
+        edition: "premium",
+        modules: |kernel, _| aim_premium::modules(kernel),
+        migrations: &[aim_premium::PREMIUM_MIGRATIONS],
+    },
+];
+
+/// The name of this binary's edition.
+#[must_use]
+pub fn edition_name() -> &'static str {
+    ADDITIONS.last().map_or("community", |addition| addition.edition)
+}
+
+/// The tables of this edition.
+#[must_use]
+pub fn migrations() -> Vec<MigrationSet> {
+    let added = ADDITIONS.iter().flat_map(|addition| addition.migrations).copied();
+    std::iter::once(COMMUNITY_MIGRATIONS).chain(added).collect()
+}
+
+/// The capabilities of this edition, on `kernel`.
+#[must_use]
+pub fn modules(kernel: &Kernel) -> Vec<Arc<dyn Module>> {
+    let community = Community::new(kernel);
+    let added = ADDITIONS
+        .iter()
+        .flat_map(|addition| (addition.modules)(kernel, &community));
+    community.modules().into_iter().chain(added).collect()
+}
+
+/// What `GET /api/v1/edition` answers.
+#[must_use]
+pub fn edition(modules: &[Arc<dyn Module>]) -> EditionInfo {
+    EditionInfo {
+        edition: edition_name().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: modules.iter().map(|module| module.name().to_owned()).collect(),
+    }
+}

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Runs every check and test: `tests/run.sh [all|lint|test]`. Needs Rust, a C compiler and python3; finds or
+# installs PostgreSQL, starts one of its own on a free port and always stops it. Asks nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+what="${1:-all}"
+work="$(mktemp -d /tmp/aim-tests.XXXXXX)"
+postgres_bin=""
+postgres_user=""
+
+say() { printf '== %s\n' "$*"; }
+
+stop_postgres() {
+  if [ -n "$postgres_bin" ] && [ -f "$work/pg/postmaster.pid" ]; then
+    as_postgres "$postgres_bin/pg_ctl" -D "$work/pg" -m immediate -w stop >/dev/null 2>&1 || true
+  fi
+}
+cleanup() {
+  stop_postgres
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+lint() {
+  say "formatting"
+  cargo fmt --all --check
+  say "clippy, community"
+  cargo clippy --locked --workspace --all-targets -- -D warnings
+  say "clippy, premium"
+  cargo clippy --locked -p aim -p aim-tests --all-targets --features aim/premium -- -D warnings
+  if cargo deny --version >/dev/null 2>&1; then
+    say "licences, bans, sources"
+    cargo deny --locked --all-features check bans licenses sources
+  else
+    say "cargo-deny is not installed: licences, bans and sources were not checked"
+  fi
+}
+
+# The folder with initdb and pg_ctl.
+find_postgres() {
+  local initdb
+  if initdb="$(command -v initdb)"; then
+    dirname "$(readlink -f "$initdb")"
+    return 0
+  fi
+  # shellcheck disable=SC2012 # versions are numbers
+  ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -n | tail -n 1 | grep .
+}
+
+install_postgres() {
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "PostgreSQL is missing: install the package postgresql, or put initdb and pg_ctl on the PATH" >&2
+    return 1
+  fi
+  say "installing PostgreSQL"
+  # The tests start a server of their own; the package need not start one too.
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+}
+
+# PostgreSQL refuses to run as root.
+as_postgres() {
+  if [ -z "$postgres_user" ]; then
+    "$@"
+  elif command -v runuser >/dev/null; then
+    runuser -u "$postgres_user" -- "$@"
+  elif command -v setpriv >/dev/null; then
+    setpriv --reuid "$postgres_user" --regid "$(id -g "$postgres_user")" --clear-groups -- "$@"
+  else
+    su -s /bin/sh "$postgres_user" -c 'exec "$0" "$@"' -- "$@"
+  fi
+}
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+start_postgres() {
+  if ! postgres_bin="$(find_postgres)"; then
+    install_postgres
+    postgres_bin="$(find_postgres)"
+  fi
+  if [ "$(id -u)" -eq 0 ]; then
+    postgres_user="$(id -un postgres 2>/dev/null || echo nobody)"
+    chown "$postgres_user" "$work"
+  fi
+  local password port attempt
+  password="$(python3 -c 'import secrets; print(secrets.token_hex(16))')"
+  printf '%s\n' "$password" >"$work/password"
+  chmod 600 "$work/password"
+  [ -z "$postgres_user" ] || chown "$postgres_user" "$work/password"
+  as_postgres "$postgres_bin/initdb" -D "$work/pg" -U postgres --auth=scram-sha-256 \
+    --pwfile="$work/password" --encoding=UTF8 --locale=C >"$work/initdb.log" 2>&1 ||
+    { cat "$work/initdb.log" >&2; return 1; }
+  for attempt in 1 2 3 4 5; do
+    port="$(free_port)"
+    if as_postgres "$postgres_bin/pg_ctl" -D "$work/pg" -l "$work/pg/server.log" -w -t 60 start -o \
+      "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
+       -c fsync=off -c synchronous_commit=off -c full_page_writes=off" >/dev/null; then
+      break
+    fi
+    [ "$attempt" -lt 5 ] || { cat "$work/pg/server.log" >&2; return 1; }
+  done
+  # AIM's own role is no superuser: row-level security holds for it.
+  PGPASSWORD="$password" "$postgres_bin/psql" -qX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres \
+    -d postgres -c "CREATE ROLE aim LOGIN CREATEDB PASSWORD '$password'"
+  export AIM_TEST_POSTGRES_URL="postgres://aim:$password@127.0.0.1:$port/postgres"
+  say "PostgreSQL: $("$postgres_bin/postgres" --version | head -n 1), port $port"
+}
+
+run_tests() {
+  start_postgres
+  say "tests, community, on SQLite and PostgreSQL"
+  cargo test --locked --workspace
+  say "tests, premium, on SQLite and PostgreSQL"
+  cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
+}
+
+case "$what" in
+  lint) lint ;;
+  test) run_tests ;;
+  all) lint; run_tests ;;
+  *) echo "usage: tests/run.sh [all|lint|test]" >&2; exit 1 ;;
+esac
+say "passed: $what"
