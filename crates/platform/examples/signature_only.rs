@@ -3,7 +3,11 @@
 //! Nothing is looked up, decided or stored. `signature_only PORT KEY_FILE`: the file holds one key a
 //! line (any form that `PublicKey::parse` reads).
 
-#![expect(clippy::print_stdout, clippy::expect_used, reason = "a tool for benchmarks fails loudly")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a tool for benchmarks fails loudly"
+)]
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -30,13 +34,18 @@ async fn check(
     let view = RequestView {
         method: request.method().as_str(),
         scheme: "http",
-        authority: request.headers().get("host").and_then(|value| value.to_str().ok()).unwrap_or_default(),
+        authority: request
+            .headers()
+            .get("host")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default(),
         path: request.uri().path(),
         query: request.uri().query(),
         headers: &headers,
     };
     let valid = Candidate::parse(&view, &body, &Coverage::strict()).is_ok_and(|candidate| {
-        keys.get(candidate.keyid()).is_some_and(|key| candidate.verify(key).is_ok())
+        keys.get(candidate.keyid())
+            .is_some_and(|key| candidate.verify(key).is_ok())
     });
     if valid {
         HttpResponse::Created().json(serde_json::json!({"status": "checked"}))
@@ -60,7 +69,9 @@ async fn main() -> std::io::Result<()> {
     let keys = web::Data::new(Arc::new(keys));
     println!("ready on 127.0.0.1:{port}");
     HttpServer::new(move || {
-        App::new().app_data(keys.clone()).route("/api/v1/verifications", web::post().to(check))
+        App::new()
+            .app_data(keys.clone())
+            .route("/api/v1/verifications", web::post().to(check))
     })
     .bind(("127.0.0.1", port))?
     .run()

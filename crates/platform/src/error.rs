@@ -118,7 +118,10 @@ pub(crate) fn extended_problem_response(
     }
     let mut more = Map::new();
     extend(&mut more);
-    let extended = ExtendedProblem { problem: Problem::of(error, request_id), more };
+    let extended = ExtendedProblem {
+        problem: Problem::of(error, request_id),
+        more,
+    };
     let body = serde_json::to_string(&extended).unwrap_or_default();
     response.content_type("application/problem+json").body(body)
 }

@@ -30,7 +30,11 @@ impl Job {
         F: Fn(Timestamp) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        Self { name, every, run: Arc::new(move |now| Box::pin(work(now))) }
+        Self {
+            name,
+            every,
+            run: Arc::new(move |now| Box::pin(work(now))),
+        }
     }
 }
 
@@ -48,7 +52,10 @@ impl JobRunner {
     /// A runner of `jobs`.
     #[must_use]
     pub fn new(kernel: Kernel, jobs: Vec<Job>) -> Self {
-        Self { kernel, jobs: jobs.into() }
+        Self {
+            kernel,
+            jobs: jobs.into(),
+        }
     }
 
     /// Makes sure each job has its row.
@@ -86,7 +93,9 @@ impl JobRunner {
             let claim = self
                 .kernel
                 .store
-                .write(Scope::Installation, move |db| jobs::claim(db, name, &owner, now, LEASE))
+                .write(Scope::Installation, move |db| {
+                    jobs::claim(db, name, &owner, now, LEASE)
+                })
                 .await?;
             let Some(claim) = claim else { continue };
             let outcome = (job.run)(now).await;

@@ -76,7 +76,10 @@ fn metrics_handle() -> &'static PrometheusHandle {
 pub fn shell_state(kernel: &Kernel, modules: &[Arc<dyn Module>]) -> web::Data<Shell> {
     web::Data::new(Shell {
         modules: modules.to_vec(),
-        authenticators: modules.iter().flat_map(|module| module.authenticators()).collect(),
+        authenticators: modules
+            .iter()
+            .flat_map(|module| module.authenticators())
+            .collect(),
         callers: Limiter::new(kernel.config.requests_per_second),
         anonymous: Limiter::new(kernel.config.anonymous_requests_per_second),
         metrics: metrics_handle(),
@@ -115,22 +118,27 @@ pub fn context_of(request: &HttpRequest) -> Result<Ctx> {
 
 /// Registers the routes of the shell and of all modules, in the OpenAPI document too.
 pub fn routes(config: &mut ServiceConfig<'_>, modules: &[Arc<dyn Module>]) {
-    config.service(get_edition);
-    config.service(get_openapi);
     for module in modules {
         module.routes(config);
     }
+    config.service(get_edition);
+    config.service(get_openapi);
 }
 
 /// The OpenAPI 3.1 document of `modules`.
 #[must_use]
 pub fn openapi_of(modules: &[Arc<dyn Module>], edition: &EditionInfo) -> utoipa::openapi::OpenApi {
-    let (_, mut document) =
-        App::new().into_utoipa_app().configure(|config| routes(config, modules)).split_for_parts();
+    let (_, mut document) = App::new()
+        .into_utoipa_app()
+        .configure(|config| routes(config, modules))
+        .split_for_parts();
     document.info = utoipa::openapi::InfoBuilder::new()
         .title("AIM")
         .version(&edition.version)
-        .description(Some(format!("Identity, authorization and evidence for AI agents ({} edition).", edition.edition)))
+        .description(Some(format!(
+            "Identity, authorization and evidence for AI agents ({} edition).",
+            edition.edition
+        )))
         .build();
     use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
     let components = document.components.get_or_insert_default();
@@ -182,7 +190,9 @@ pub async fn shell<B: MessageBody + 'static>(
         .cloned()
         .zip(request.app_data::<web::Data<Shell>>().cloned())
     else {
-        return Err(actix_web::error::ErrorInternalServerError("the shell has no state"));
+        return Err(actix_web::error::ErrorInternalServerError(
+            "the shell has no state",
+        ));
     };
     let ctx = first_context(&request, &kernel);
     let request_id = ctx.request_id;
@@ -215,7 +225,15 @@ pub async fn shell<B: MessageBody + 'static>(
         }
     };
     finish_headers(response.headers_mut(), request_id);
-    let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
+    if response.status().as_u16() == 405
+        && let Some(methods) = methods_of(response.request())
+    {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    let route = response
+        .request()
+        .match_pattern()
+        .unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();
     metrics::histogram!("aim_http_request_seconds", "route" => route.clone(), "method" => method_name(&method))
         .record(started.elapsed().as_secs_f64());
@@ -243,8 +261,13 @@ fn first_context(request: &ServiceRequest, kernel: &Kernel) -> Ctx {
         // The last entry is the one that our own proxy wrote.
         value.rsplit(',').next()?.trim().parse().ok().map(address_text)
     });
-    let source_ip = forwarded.flatten().or_else(|| request.peer_addr().map(|peer| address_text(peer.ip())));
-    let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let source_ip = forwarded
+        .flatten()
+        .or_else(|| request.peer_addr().map(|peer| address_text(peer.ip())));
+    let user_agent = request
+        .headers()
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok());
     Ctx {
         actor: Actor::Anonymous,
         organization: OrganizationId::from_uuid(Uuid::nil()),
@@ -263,9 +286,15 @@ async fn authenticate(
 ) -> Result<Option<Authenticated>> {
     let recognised = {
         let head = head(request, ctx, kernel);
-        shell.authenticators.iter().find(|authenticator| authenticator.recognises(&head)).cloned()
+        shell
+            .authenticators
+            .iter()
+            .find(|authenticator| authenticator.recognises(&head))
+            .cloned()
     };
-    let Some(authenticator) = recognised else { return Ok(None) };
+    let Some(authenticator) = recognised else {
+        return Ok(None);
+    };
     let body = if authenticator.needs_body() {
         let bytes = read_body(&mut request.take_payload()).await?;
         request.set_payload(Payload::from(bytes.clone()));
@@ -281,8 +310,14 @@ fn head<'a>(request: &'a ServiceRequest, ctx: &Ctx, kernel: &Kernel) -> RequestH
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let authority = text("host").or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    let forwarded = kernel.config.trust_forwarded.then(|| text("x-forwarded-proto")).flatten();
-    let secure = request.app_config().secure() || forwarded == Some("https") || kernel.config.public_url.starts_with("https:");
+    let forwarded = kernel
+        .config
+        .trust_forwarded
+        .then(|| text("x-forwarded-proto"))
+        .flatten();
+    let secure = request.app_config().secure()
+        || forwarded == Some("https")
+        || kernel.config.public_url.starts_with("https:");
     RequestHead {
         method: request.method(),
         uri: request.uri(),
@@ -320,7 +355,10 @@ fn in_problem_form<B: MessageBody + 'static>(
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
     let error = response.response().error().map(core_error);
     let bare = match response.status().as_u16() {
-        405 => Some(Error::new(Code::MethodNotAllowed, "this path exists, but not for this method")),
+        405 => Some(Error::new(
+            Code::MethodNotAllowed,
+            "this path exists, but not for this method",
+        )),
         _ => None,
     };
     match error.or(bare) {
@@ -355,10 +393,28 @@ fn finish_headers(headers: &mut header::HeaderMap, request_id: Uuid) {
     if let Ok(value) = header::HeaderValue::from_str(&request_id.to_string()) {
         headers.insert(header::HeaderName::from_static("x-request-id"), value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        header::HeaderValue::from_static("nosniff"),
+    );
     if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("no-store"),
+        );
     }
+}
+
+/// The methods that the document has for the request's path (RFC 9110 §15.5.6).
+fn methods_of(request: &HttpRequest) -> Option<header::HeaderValue> {
+    let document = request.app_data::<web::Data<OpenApiDocument>>()?;
+    let document: serde_json::Value = serde_json::from_str(&document.0).ok()?;
+    let operations = document
+        .get("paths")?
+        .get(request.match_pattern()?)?
+        .as_object()?;
+    let methods: Vec<String> = operations.keys().map(|method| method.to_ascii_uppercase()).collect();
+    header::HeaderValue::from_str(&methods.join(", ")).ok()
 }
 
 /// Edition, version and capabilities.
@@ -372,7 +428,9 @@ async fn get_edition(info: web::Data<EditionInfo>) -> web::Json<EditionInfo> {
 #[utoipa::path(tag = "installation", responses((status = 200, description = "The OpenAPI 3.1 document", content_type = "application/json")))]
 #[get("/api/v1/openapi.json")]
 async fn get_openapi(document: web::Data<OpenApiDocument>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(document.0.to_string())
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(document.0.to_string())
 }
 
 async fn live() -> HttpResponse {
@@ -396,7 +454,9 @@ async fn metrics_page(kernel: web::Data<Kernel>, shell: web::Data<Shell>) -> Res
     if !kernel.config.metrics {
         return Err(Error::not_found().into());
     }
-    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(shell.metrics.render()))
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(shell.metrics.render()))
 }
 
 /// No route: 401 for nobody, 404 for somebody, so that paths cannot be probed without credentials.
@@ -404,11 +464,16 @@ async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let extensions = request.extensions();
     let caller = extensions.get::<RequestFacts>().map(|facts| facts.caller.clone());
     let error = match caller {
+        // The path has a route, but none for this method: else the route would have been taken.
+        Some(Ok(Some(_))) if request.match_pattern().is_some() => {
+            Error::new(Code::MethodNotAllowed, "this path exists, but not for this method")
+        }
         Some(Ok(Some(_))) => Error::new(Code::NotFound, "there is no such path in this edition"),
         Some(Err(error)) => error,
-        _ if request.path().starts_with("/api/") => {
-            Error::new(Code::CredentialsMissing, "this path needs credentials, and the request has none")
-        }
+        _ if request.path().starts_with("/api/") => Error::new(
+            Code::CredentialsMissing,
+            "this path needs credentials, and the request has none",
+        ),
         _ => Error::new(Code::NotFound, "there is no such path"),
     };
     Err(error.into())

@@ -13,15 +13,14 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 type KeyRow = (Timestamp, Timestamp, Option<Timestamp>, Option<Timestamp>);
 
 /// Refuses an agent that is not active, or whose key does not count any more.
-pub(crate) fn check(
-    db: &mut Db,
-    organization: OrganizationId,
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<()> {
-    let Actor::Agent { id, credential } = actor else { return Ok(()) };
+pub(crate) fn check(db: &mut Db, organization: OrganizationId, actor: &Actor, now: Timestamp) -> Result<()> {
+    let Actor::Agent { id, credential } = actor else {
+        return Ok(());
+    };
     check_status(db, organization, *id)?;
-    let AgentCredential::Key { fingerprint } = credential else { return Ok(()) };
+    let AgentCredential::Key { fingerprint } = credential else {
+        return Ok(());
+    };
     let row: Option<KeyRow> = each!(db, c => agent_keys::table
         .find((organization, *id, fingerprint))
         .select((agent_keys::created_at, agent_keys::expires_at, agent_keys::grace_until, agent_keys::revoked_at))
@@ -40,7 +39,11 @@ pub(crate) fn check(
     if usable {
         Ok(())
     } else {
-        Err(Error::new(Code::CredentialsInvalid, "the signing key is expired, replaced or revoked").into())
+        Err(Error::new(
+            Code::CredentialsInvalid,
+            "the signing key is expired, replaced or revoked",
+        )
+        .into())
     }
 }
 
