@@ -13,7 +13,10 @@ use crate::leaf::{Details, Entry, Leaf, LeafKind, LeafRef, commitment, hex, leaf
 /// A record of the log.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
 #[diesel(table_name = audit_log, treat_none_as_default_value = false)]
-#[expect(missing_docs, reason = "the fields are those of Entry, and the hashes that the module names")]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of Entry, and the hashes that the module names"
+)]
 pub struct Record {
     pub leaf_index: i64,
     pub org_id: OrganizationId,
@@ -51,7 +54,9 @@ pub fn append(db: &mut Db, entries: Vec<Entry>) -> Result<Vec<LeafRef>> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let head = audit_head::table.find(1).select((audit_head::size, audit_head::link));
+    let head = audit_head::table
+        .find(1)
+        .select((audit_head::size, audit_head::link));
     let (mut size, mut before): (i64, Vec<u8>) = match db {
         Db::Pg(c) => head.for_update().first(&mut **c)?,
         Db::Sqlite(c) => head.first(&mut **c)?,
@@ -62,17 +67,24 @@ pub fn append(db: &mut Db, entries: Vec<Entry>) -> Result<Vec<LeafRef>> {
         let record = record(entry, size, &before)?;
         before.clone_from(&record.link);
         size += 1;
-        places.push(LeafRef { index: record.leaf_index, hash: hex(&record.leaf_hash) });
+        places.push(LeafRef {
+            index: record.leaf_index,
+            hash: hex(&record.leaf_hash),
+        });
         records.push(record);
     }
     match db {
         Db::Pg(c) => {
-            diesel::insert_into(audit_log::table).values(&records).execute(&mut **c)?;
+            diesel::insert_into(audit_log::table)
+                .values(&records)
+                .execute(&mut **c)?;
         }
         Db::Sqlite(c) => {
             // One prepared statement, run for each: quicker on SQLite than one statement of many rows.
             for record in &records {
-                diesel::insert_into(audit_log::table).values(record).execute(&mut **c)?;
+                diesel::insert_into(audit_log::table)
+                    .values(record)
+                    .execute(&mut **c)?;
             }
         }
     }
@@ -88,10 +100,13 @@ fn record(entry: Entry, index: i64, before: &[u8]) -> Result<Record> {
         Details::None => (None, None, None),
         Details::Elsewhere(commit) => (Some(commit), None, None),
         Details::Inline(details) => {
-            let salt: [u8; 16] =
-                digest::random_bytes().map_err(|error| Error::Corrupt(error.to_string()))?;
+            let salt: [u8; 16] = digest::random_bytes().map_err(|error| Error::Corrupt(error.to_string()))?;
             let bytes = canonical(&details)?;
-            (Some(commitment(&salt, &[&bytes])), Some(Json(details)), Some(salt.to_vec()))
+            (
+                Some(commitment(&salt, &[&bytes])),
+                Some(Json(details)),
+                Some(salt.to_vec()),
+            )
         }
     };
     let leaf = Leaf {

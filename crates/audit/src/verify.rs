@@ -50,7 +50,10 @@ pub fn verify(db: &mut Db, expected: Option<(i64, String)>) -> Result<Report> {
     let mut findings = Vec::new();
     let mut note = |leaf_index: i64, problem: &str| {
         if findings.len() < MOST_FINDINGS {
-            findings.push(Finding { leaf_index, problem: problem.to_owned() });
+            findings.push(Finding {
+                leaf_index,
+                problem: problem.to_owned(),
+            });
         }
     };
     let (size, stored_link) = head(db)?;
@@ -81,7 +84,10 @@ pub fn verify(db: &mut Db, expected: Option<(i64, String)>) -> Result<Report> {
                 && next == *expected_size
                 && hex(&row.link) != *expected_link
             {
-                note(row.leaf_index, "the log was rewritten: the link noted earlier for this size is another");
+                note(
+                    row.leaf_index,
+                    "the log was rewritten: the link noted earlier for this size is another",
+                );
             }
         }
         next = end;
@@ -95,9 +101,17 @@ pub fn verify(db: &mut Db, expected: Option<(i64, String)>) -> Result<Report> {
     if let Some((expected_size, _)) = expected
         && next < expected_size
     {
-        note(next, "the log is shorter than it was: records were cut off its end");
+        note(
+            next,
+            "the log is shorter than it was: records were cut off its end",
+        );
     }
-    Ok(Report { intact: findings.is_empty(), records: next, head: hex(&before), findings })
+    Ok(Report {
+        intact: findings.is_empty(),
+        records: next,
+        head: hex(&before),
+        findings,
+    })
 }
 
 fn check(db: &mut Db, row: &Record, before: &[u8], note: &mut impl FnMut(i64, &str)) -> Result<()> {
@@ -112,7 +126,10 @@ fn check(db: &mut Db, row: &Record, before: &[u8], note: &mut impl FnMut(i64, &s
         note(row.leaf_index, "the leaf cannot be read");
         return Ok(());
     };
-    let actor = ActorRef { kind: row.actor_kind.clone(), id: row.actor_id.clone() };
+    let actor = ActorRef {
+        kind: row.actor_kind.clone(),
+        id: row.actor_id.clone(),
+    };
     let same = leaf.organization_id == row.org_id
         && leaf.id == row.id
         && leaf.at == row.created_at
@@ -129,7 +146,10 @@ fn check(db: &mut Db, row: &Record, before: &[u8], note: &mut impl FnMut(i64, &s
     if let (Some(details), Some(salt)) = (&row.details, &row.salt) {
         let commit = commitment(salt, &[&canonical(&details.0)?]);
         if leaf.commitment != Some(hex(&commit)) {
-            note(row.leaf_index, "the details were altered: they do not match the leaf's commitment");
+            note(
+                row.leaf_index,
+                "the details were altered: they do not match the leaf's commitment",
+            );
         }
     }
     if row.kind == "decision" {
@@ -146,7 +166,11 @@ fn check_decision(
     leaf: &Leaf<'_>,
     note: &mut impl FnMut(i64, &str),
 ) -> Result<()> {
-    let Some(id) = row.target_id.as_ref().and_then(|id| id.parse::<aim_core::DecisionId>().ok()) else {
+    let Some(id) = row
+        .target_id
+        .as_ref()
+        .and_then(|id| id.parse::<aim_core::DecisionId>().ok())
+    else {
         note(row.leaf_index, "the leaf names no decision");
         return Ok(());
     };
@@ -161,7 +185,10 @@ fn check_decision(
         Some((inputs, verdict, salt, index, outcome)) => {
             let commit = commitment(&salt, &[inputs.as_bytes(), verdict.as_bytes()]);
             if leaf.commitment != Some(hex(&commit)) || outcome != row.outcome || index != row.leaf_index {
-                note(row.leaf_index, "the decision was altered: it does not match the leaf's commitment");
+                note(
+                    row.leaf_index,
+                    "the decision was altered: it does not match the leaf's commitment",
+                );
             }
         }
     }

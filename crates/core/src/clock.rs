@@ -11,8 +11,16 @@ use serde::{Deserialize, Serialize};
 
 /// A moment in UTC with microsecond precision: what both databases store exactly.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-    diesel::expression::AsExpression, diesel::deserialize::FromSqlRow,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    diesel::expression::AsExpression,
+    diesel::deserialize::FromSqlRow,
 )]
 #[diesel(sql_type = crate::sql::DbTime)]
 #[serde(transparent)]
@@ -22,13 +30,19 @@ impl Timestamp {
     /// The moment, cut to whole microseconds, so that what is stored equals what was decided on.
     #[must_use]
     pub fn new(moment: DateTime<Utc>) -> Self {
-        Self(moment.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(moment))
+        Self(
+            moment
+                .duration_trunc(TimeDelta::microseconds(1))
+                .unwrap_or(moment),
+        )
     }
 
     /// Reads an RFC 3339 moment, such as `2026-11-23T10:00:00Z`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        DateTime::parse_from_rfc3339(text).ok().map(|moment| Self::new(moment.with_timezone(&Utc)))
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|moment| Self::new(moment.with_timezone(&Utc)))
     }
 
     /// As RFC 3339 with microseconds and `Z`.
@@ -38,6 +52,11 @@ impl Timestamp {
     }
 }
 
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DateTime::<Utc>::deserialize(deserializer).map(Self::new)
+    }
+}
 impl Deref for Timestamp {
     type Target = DateTime<Utc>;
     fn deref(&self) -> &DateTime<Utc> {
@@ -57,13 +76,21 @@ impl From<Timestamp> for DateTime<Utc> {
 impl Add<TimeDelta> for Timestamp {
     type Output = Self;
     fn add(self, delta: TimeDelta) -> Self {
-        Self(self.0.checked_add_signed(delta).unwrap_or(DateTime::<Utc>::MAX_UTC))
+        Self(
+            self.0
+                .checked_add_signed(delta)
+                .unwrap_or(DateTime::<Utc>::MAX_UTC),
+        )
     }
 }
 impl Sub<TimeDelta> for Timestamp {
     type Output = Self;
     fn sub(self, delta: TimeDelta) -> Self {
-        Self(self.0.checked_sub_signed(delta).unwrap_or(DateTime::<Utc>::MIN_UTC))
+        Self(
+            self.0
+                .checked_sub_signed(delta)
+                .unwrap_or(DateTime::<Utc>::MIN_UTC),
+        )
     }
 }
 impl Sub for Timestamp {
@@ -86,7 +113,9 @@ impl utoipa::PartialSchema for Timestamp {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
-            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::DateTime)))
+            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
+                utoipa::openapi::KnownFormat::DateTime,
+            )))
             .into()
     }
 }
@@ -107,7 +136,10 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system's clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::new(Utc::now())
     }

@@ -139,7 +139,10 @@ pub struct ActorRef {
 
 impl From<&Actor> for ActorRef {
     fn from(actor: &Actor) -> Self {
-        Self { kind: actor.kind().to_owned(), id: actor.id_text() }
+        Self {
+            kind: actor.kind().to_owned(),
+            id: actor.id_text(),
+        }
     }
 }
 

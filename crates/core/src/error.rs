@@ -83,7 +83,13 @@ impl Error {
     /// An error with this code and detail.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), field: None, retry_after: None, source: None }
+        Self {
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+            source: None,
+        }
     }
 
     /// A field whose value is not accepted.
@@ -111,7 +117,10 @@ impl Error {
     /// The database cannot be reached or written; the cause goes to the log.
     #[must_use]
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let mut error = Self::new(Code::Unavailable, "the database did not answer; nothing was changed");
+        let mut error = Self::new(
+            Code::Unavailable,
+            "the database did not answer; nothing was changed",
+        );
         error.source = Some(Arc::from(source.into()));
         error
     }
@@ -154,13 +163,23 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", if self.detail.is_empty() { self.code.title() } else { &self.detail })
+        write!(
+            f,
+            "{}",
+            if self.detail.is_empty() {
+                self.code.title()
+            } else {
+                &self.detail
+            }
+        )
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+        self.source
+            .as_ref()
+            .map(|source| &**source as &(dyn StdError + 'static))
     }
 }
 

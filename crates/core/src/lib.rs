@@ -18,5 +18,5 @@ pub use id::{
     SessionId, UserId, ViolationId,
 };
 pub use page::{Cursor, PageRequest};
-pub use sql::Json;
 pub use role::{Permission, RequiredPermission, Role};
+pub use sql::Json;

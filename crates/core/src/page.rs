@@ -27,9 +27,12 @@ impl Cursor {
     /// # Errors
     /// `request.field_invalid` naming `cursor` when it is not one of ours.
     pub fn parse(text: &str) -> Result<Self> {
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| Error::field("cursor", "not a cursor of this list; leave it out to start at the top"))
+        Uuid::try_parse(text).map(Self).map_err(|_| {
+            Error::field(
+                "cursor",
+                "not a cursor of this list; leave it out to start at the top",
+            )
+        })
     }
 }
 
@@ -46,7 +49,11 @@ pub struct PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { limit: DEFAULT_LIMIT, offset: 0, cursor: None }
+        Self {
+            limit: DEFAULT_LIMIT,
+            offset: 0,
+            cursor: None,
+        }
     }
 }
 
@@ -62,13 +69,22 @@ impl PageRequest {
         }
         let offset = offset.unwrap_or(0);
         if !(0..=MAX_OFFSET).contains(&offset) {
-            return Err(Error::field("offset", format!("offset is 0 to {MAX_OFFSET}; use cursor to go further")));
+            return Err(Error::field(
+                "offset",
+                format!("offset is 0 to {MAX_OFFSET}; use cursor to go further"),
+            ));
         }
         let cursor = cursor.map(Cursor::parse).transpose()?;
         if cursor.is_some() && offset > 0 {
-            return Err(Error::new(Code::FieldInvalid, "send either cursor or offset, not both").at("offset"));
+            return Err(
+                Error::new(Code::FieldInvalid, "send either cursor or offset, not both").at("offset"),
+            );
         }
-        Ok(Self { limit, offset, cursor })
+        Ok(Self {
+            limit,
+            offset,
+            cursor,
+        })
     }
 
     /// How many rows to fetch so that one knows whether there are more.
@@ -83,7 +99,11 @@ impl PageRequest {
         let limit = usize::try_from(self.limit).unwrap_or(0);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = if more { rows.last().map(|row| Cursor(id(row)).encode()) } else { None };
+        let next = if more {
+            rows.last().map(|row| Cursor(id(row)).encode())
+        } else {
+            None
+        };
         (rows, next)
     }
 }
@@ -95,7 +115,7 @@ mod tests {
     #[test]
     fn a_page_names_the_next_cursor_only_when_there_is_more() {
         let page = PageRequest::parse(Some(2), None, None).unwrap();
-        let ids: Vec<Uuid> = (0..3).map(|n| Uuid::from_u128(n)).collect();
+        let ids: Vec<Uuid> = (0..3).map(Uuid::from_u128).collect();
         let (rows, next) = page.cut(ids.clone(), |id| *id);
         assert_eq!(rows, ids[..2]);
         assert_eq!(next, Some(Cursor(ids[1]).encode()));
@@ -105,9 +125,25 @@ mod tests {
 
     #[test]
     fn limits_out_of_range_are_refused_by_name() {
-        for (limit, offset, field) in [(Some(0), None, "limit"), (Some(101), None, "limit"), (None, Some(-1), "offset")] {
-            assert_eq!(PageRequest::parse(limit, offset, None).unwrap_err().field.as_deref(), Some(field));
+        for (limit, offset, field) in [
+            (Some(0), None, "limit"),
+            (Some(101), None, "limit"),
+            (None, Some(-1), "offset"),
+        ] {
+            assert_eq!(
+                PageRequest::parse(limit, offset, None)
+                    .unwrap_err()
+                    .field
+                    .as_deref(),
+                Some(field)
+            );
         }
-        assert_eq!(PageRequest::parse(None, None, Some("x")).unwrap_err().field.as_deref(), Some("cursor"));
+        assert_eq!(
+            PageRequest::parse(None, None, Some("x"))
+                .unwrap_err()
+                .field
+                .as_deref(),
+            Some("cursor")
+        );
     }
 }

@@ -58,7 +58,11 @@ impl Json {
     #[must_use]
     pub fn strings(&self) -> Vec<String> {
         let items = self.0.as_array().map(Vec::as_slice).unwrap_or_default();
-        items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -105,7 +109,9 @@ impl FromSql<DbTime, Pg> for Timestamp {
 impl FromSql<DbTime, Sqlite> for Timestamp {
     fn from_sql(bytes: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
         let micros = <i64 as FromSql<sql_types::BigInt, Sqlite>>::from_sql(bytes)?;
-        DateTime::from_timestamp_micros(micros).map(Self::new).ok_or_else(|| "time out of range".into())
+        DateTime::from_timestamp_micros(micros)
+            .map(Self::new)
+            .ok_or_else(|| "time out of range".into())
     }
 }
 

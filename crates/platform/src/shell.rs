@@ -413,7 +413,10 @@ fn methods_of(request: &HttpRequest) -> Option<header::HeaderValue> {
         .get("paths")?
         .get(request.match_pattern()?)?
         .as_object()?;
-    let methods: Vec<String> = operations.keys().map(|method| method.to_ascii_uppercase()).collect();
+    let methods: Vec<String> = operations
+        .keys()
+        .map(|method| method.to_ascii_uppercase())
+        .collect();
     header::HeaderValue::from_str(&methods.join(", ")).ok()
 }
 
@@ -465,9 +468,10 @@ async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let caller = extensions.get::<RequestFacts>().map(|facts| facts.caller.clone());
     let error = match caller {
         // The path has a route, but none for this method: else the route would have been taken.
-        Some(Ok(Some(_))) if request.match_pattern().is_some() => {
-            Error::new(Code::MethodNotAllowed, "this path exists, but not for this method")
-        }
+        Some(Ok(Some(_))) if request.match_pattern().is_some() => Error::new(
+            Code::MethodNotAllowed,
+            "this path exists, but not for this method",
+        ),
         Some(Ok(Some(_))) => Error::new(Code::NotFound, "there is no such path in this edition"),
         Some(Err(error)) => error,
         _ if request.path().starts_with("/api/") => Error::new(

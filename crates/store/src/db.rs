@@ -3,10 +3,7 @@
 use std::sync::LazyLock;
 
 use diesel::{
-    Connection, RunQueryDsl,
-    connection::SimpleConnection,
-    sql_types::Text,
-    sqlite::SqliteConnection,
+    Connection, RunQueryDsl, connection::SimpleConnection, sql_types::Text, sqlite::SqliteConnection,
 };
 use diesel_async::{
     AsyncPgConnection,
@@ -90,7 +87,11 @@ impl Db {
     /// # Errors
     /// What `work` answers, after a rollback, or the database's.
     pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.execute(if self.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" })?;
+        self.execute(if self.is_postgres() {
+            "BEGIN"
+        } else {
+            "BEGIN IMMEDIATE"
+        })?;
         let result = work(self).and_then(|value| self.execute("COMMIT").map(|()| value));
         if result.is_err() {
             // SQLite may have rolled back by itself (disk full); then there is nothing left to do.
@@ -123,7 +124,9 @@ impl Db {
 
     /// Connects to PostgreSQL.
     pub(crate) fn open_postgres(config: &tokio_postgres::Config, tls: &crate::store::Tls) -> Result<Self> {
-        let runtime = RUNTIME.as_ref().map_err(|error| Error::Connection(error.to_string()))?;
+        let runtime = RUNTIME
+            .as_ref()
+            .map_err(|error| Error::Connection(error.to_string()))?;
         let connection = runtime
             .block_on(async {
                 match tls {

@@ -26,7 +26,10 @@ impl Error {
     /// A row broke a unique key.
     #[must_use]
     pub fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)))
+        matches!(
+            self,
+            Self::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+        )
     }
 
     /// Trying the whole transaction again may succeed.
@@ -47,11 +50,19 @@ impl Error {
         match self {
             Self::Connection(_) => true,
             Self::Database(DieselError::DatabaseError(kind, info)) => {
-                matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand)
-                    || (matches!(kind, DatabaseErrorKind::Unknown)
-                        && ["closed", "terminating connection", "connection", "shutting down", "starting up"]
-                            .iter()
-                            .any(|sign| info.message().contains(sign)))
+                matches!(
+                    kind,
+                    DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand
+                ) || (matches!(kind, DatabaseErrorKind::Unknown)
+                    && [
+                        "closed",
+                        "terminating connection",
+                        "connection",
+                        "shutting down",
+                        "starting up",
+                    ]
+                    .iter()
+                    .any(|sign| info.message().contains(sign)))
             }
             Self::Database(DieselError::BrokenTransactionManager) => true,
             _ => false,
@@ -69,8 +80,10 @@ impl Error {
                 aim_core::Error::internal(self)
             }
             Self::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
-                let mut error =
-                    aim_core::Error::new(aim_core::Code::Conflict, "this exists already, or was made at the same time");
+                let mut error = aim_core::Error::new(
+                    aim_core::Code::Conflict,
+                    "this exists already, or was made at the same time",
+                );
                 error.source = Some(std::sync::Arc::new(self));
                 error
             }
@@ -92,7 +105,11 @@ impl<T, E: Into<Error>> ResultExt<T> for std::result::Result<T, E> {
     fn on_unique(self, refusal: impl FnOnce() -> aim_core::Error) -> Result<T> {
         self.map_err(|error| {
             let error = error.into();
-            if error.is_unique_violation() { Error::Refused(refusal()) } else { error }
+            if error.is_unique_violation() {
+                Error::Refused(refusal())
+            } else {
+                error
+            }
         })
     }
 }

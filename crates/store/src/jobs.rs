@@ -3,7 +3,10 @@
 
 use aim_core::Timestamp;
 use chrono::TimeDelta;
-use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl,
+    RunQueryDsl, SelectableHelper,
+};
 
 use crate::{Db, Result, each, schema::jobs};
 
@@ -52,7 +55,13 @@ pub fn ensure(db: &mut Db, name: &str, due_at: Timestamp) -> Result<()> {
 ///
 /// # Errors
 /// The database's.
-pub fn claim(db: &mut Db, name: &str, owner: &str, now: Timestamp, lease: TimeDelta) -> Result<Option<Claim>> {
+pub fn claim(
+    db: &mut Db,
+    name: &str,
+    owner: &str,
+    now: Timestamp,
+    lease: TimeDelta,
+) -> Result<Option<Claim>> {
     let fencing: Option<i64> = each!(db, c => diesel::update(
             jobs::table
                 .filter(jobs::name.eq(name))
@@ -68,7 +77,10 @@ pub fn claim(db: &mut Db, name: &str, owner: &str, now: Timestamp, lease: TimeDe
         .returning(jobs::fencing)
         .get_result(c)
         .optional())?;
-    Ok(fencing.map(|fencing| Claim { name: name.to_owned(), fencing }))
+    Ok(fencing.map(|fencing| Claim {
+        name: name.to_owned(),
+        fencing,
+    }))
 }
 
 /// Gives the job back, due again at `next`. `false` when the lease was lost meanwhile.
@@ -82,7 +94,9 @@ pub fn finish(
     next: Timestamp,
     failure: Option<&str>,
 ) -> Result<bool> {
-    let mine = jobs::table.filter(jobs::name.eq(&claim.name)).filter(jobs::fencing.eq(claim.fencing));
+    let mine = jobs::table
+        .filter(jobs::name.eq(&claim.name))
+        .filter(jobs::fencing.eq(claim.fencing));
     let row: Option<JobRow> = each!(db, c => mine.select(JobRow::as_select()).first(c).optional())?;
     let Some(row) = row else { return Ok(false) };
     let attempts = if failure.is_some() { row.attempts + 1 } else { 0 };
@@ -120,7 +134,11 @@ pub fn is_due(db: &mut Db, name: &str, now: Timestamp) -> Result<bool> {
         .filter(jobs::name.eq(name))
         .filter(jobs::due_at.le(now))
         .filter(jobs::dead_at.is_null())
-        .filter(jobs::lease_until.is_null().or(jobs::lease_until.le(Some(now)).assume_not_null()));
+        .filter(
+            jobs::lease_until
+                .is_null()
+                .or(jobs::lease_until.le(Some(now)).assume_not_null()),
+        );
     Ok(each!(db, c => diesel::select(diesel::dsl::exists(due)).get_result(c))?)
 }
 

@@ -21,7 +21,10 @@ static SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/communit
 static POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/community/postgres");
 
 /// The community edition's tables.
-pub const COMMUNITY_MIGRATIONS: MigrationSet = MigrationSet { sqlite: &SQLITE, postgres: &POSTGRES };
+pub const COMMUNITY_MIGRATIONS: MigrationSet = MigrationSet {
+    sqlite: &SQLITE,
+    postgres: &POSTGRES,
+};
 
 /// How often a node tries again when another one migrates at the same moment.
 const ATTEMPTS: usize = 40;
@@ -44,20 +47,31 @@ pub(crate) fn migrate(db: &mut Db, sets: &[MigrationSet]) -> Result<usize> {
     Ok(applied)
 }
 
-#[expect(clippy::disallowed_methods, reason = "backing off from another process; there is nothing to wait on")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "backing off from another process; there is nothing to wait on"
+)]
 fn pause(attempt: usize) {
-    std::thread::sleep(std::time::Duration::from_millis(20 * u64::try_from(attempt).unwrap_or(1)));
+    std::thread::sleep(std::time::Duration::from_millis(
+        20 * u64::try_from(attempt).unwrap_or(1),
+    ));
 }
 
 fn try_migrate(db: &mut Db, sets: &[MigrationSet]) -> Result<usize> {
     let mut count = 0;
     for set in sets {
-        let lost = |error: Box<dyn std::error::Error + Send + Sync>| Error::Connection(format!("migration: {error}"));
+        let lost = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::Connection(format!("migration: {error}"))
+        };
         if db.is_postgres() {
             // An accelerator where it exists; correctness rests on trying again.
             let _ = db.execute("SELECT pg_advisory_lock(4704212026)");
         }
-        let source = if db.is_postgres() { set.postgres } else { set.sqlite };
+        let source = if db.is_postgres() {
+            set.postgres
+        } else {
+            set.sqlite
+        };
         let result = each!(db, c => {
             c.applied_migrations().map_err(lost).and_then(|applied| {
                 let pending = MigrationSource::<_>::migrations(source).map_err(lost)?;

@@ -9,7 +9,12 @@ use crate::{Db, Result, each, schema::nonces};
 ///
 /// # Errors
 /// The database's.
-pub fn claim(db: &mut Db, organization: OrganizationId, digest: &[u8], expires_at: Timestamp) -> Result<bool> {
+pub fn claim(
+    db: &mut Db,
+    organization: OrganizationId,
+    digest: &[u8],
+    expires_at: Timestamp,
+) -> Result<bool> {
     let count = each!(db, c => diesel::insert_into(nonces::table)
         .values((
             nonces::org_id.eq(organization),

@@ -21,7 +21,11 @@ pub(crate) type Permit = OwnedSemaphorePermit;
 
 impl Pool {
     pub(crate) fn new(size: usize, open: Box<Open>) -> Self {
-        Self { idle: Mutex::new(Vec::with_capacity(size)), permits: Arc::new(Semaphore::new(size)), open }
+        Self {
+            idle: Mutex::new(Vec::with_capacity(size)),
+            permits: Arc::new(Semaphore::new(size)),
+            open,
+        }
     }
 
     /// Waits for one's turn.
@@ -49,7 +53,10 @@ impl Pool {
         }
         let result = work(&mut db);
         if !result.as_ref().is_err_and(Error::is_broken_connection) {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((db, Some(scope)));
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((db, Some(scope)));
         } else {
             // The others are likely broken too: a restarted server closes them all.
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -72,22 +72,28 @@ impl Store {
         } else if config.url.starts_with("postgres://") || config.url.starts_with("postgresql://") {
             Self::connect_postgres(&config.url, config.connections, migrations)
         } else {
-            Err(Error::Connection("database.url must start with sqlite: or postgres://".to_owned()))
+            Err(Error::Connection(
+                "database.url must start with sqlite: or postgres://".to_owned(),
+            ))
         }
     }
 
     fn connect_sqlite(path: &str, readers: usize, migrations: &[MigrationSet]) -> Result<Self> {
         if path.is_empty() || path == ":memory:" {
-            return Err(Error::Connection("database.url needs the path of a file after sqlite:".to_owned()));
+            return Err(Error::Connection(
+                "database.url needs the path of a file after sqlite:".to_owned(),
+            ));
         }
-        let parent = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = Path::new(path)
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         if parent.is_some_and(|parent| !parent.is_dir()) {
             return Err(Error::Connection(format!("the folder of {path} does not exist")));
         }
         let mut writing = Db::open_sqlite(
             path,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY; \
+             PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY; \
              PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;",
         )?;
         migrate::migrate(&mut writing, migrations)?;
@@ -100,21 +106,29 @@ impl Store {
             )
         };
         let writer = Writer::start(writing)?;
-        Ok(Self(Arc::new(Inner { pool: Pool::new(readers.max(1), Box::new(open)), writer: Some(writer) })))
+        Ok(Self(Arc::new(Inner {
+            pool: Pool::new(readers.max(1), Box::new(open)),
+            writer: Some(writer),
+        })))
     }
 
     fn connect_postgres(url: &str, connections: usize, migrations: &[MigrationSet]) -> Result<Self> {
         // The error of the parser may quote the URL, and the URL holds the password.
         let mut postgres = tokio_postgres::Config::from_str(url)
             .map_err(|_| Error::Connection("database.url is not a PostgreSQL connection URL".to_owned()))?;
-        postgres.connect_timeout(Duration::from_secs(3)).application_name("aim");
+        postgres
+            .connect_timeout(Duration::from_secs(3))
+            .application_name("aim");
         let tls = tls_for(&mut postgres)?;
         let open = move || Db::open_postgres(&postgres, &tls);
         let mut first = open()?;
         first.set_scope(Scope::Installation)?;
         migrate::migrate(&mut first, migrations)?;
         drop(first);
-        Ok(Self(Arc::new(Inner { pool: Pool::new(connections.max(2), Box::new(open)), writer: None })))
+        Ok(Self(Arc::new(Inner {
+            pool: Pool::new(connections.max(2), Box::new(open)),
+            writer: None,
+        })))
     }
 
     /// Whether this is PostgreSQL.
@@ -156,7 +170,13 @@ impl Store {
         match &self.0.writer {
             Some(writer) => {
                 let (reply, answer) = oneshot::channel();
-                writer.submit(Box::new(Piece { work, result: None, reply })).map_err(Error::into_core)?;
+                writer
+                    .submit(Box::new(Piece {
+                        work,
+                        result: None,
+                        reply,
+                    }))
+                    .map_err(Error::into_core)?;
                 answer
                     .await
                     .unwrap_or_else(|_| Err(Error::Connection("the writer has stopped".to_owned())))
@@ -166,7 +186,9 @@ impl Store {
                 let permit = self.0.pool.permit().await.map_err(Error::into_core)?;
                 let inner = Arc::clone(&self.0);
                 tokio::task::spawn_blocking(move || {
-                    inner.pool.run(permit, scope, |db| retrying(|| db.transaction(|db| work(db))))
+                    inner
+                        .pool
+                        .run(permit, scope, |db| retrying(|| db.transaction(|db| work(db))))
                 })
                 .await
                 .map_err(aim_core::Error::internal)?
@@ -204,10 +226,11 @@ fn tls_for(config: &mut tokio_postgres::Config) -> Result<Tls> {
     };
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let client = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Connection(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let client =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Connection(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     Ok(Tls::On(Box::new(MakeRustlsConnect::new(client))))
 }

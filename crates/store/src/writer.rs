@@ -67,7 +67,9 @@ impl Writer {
 
     /// Queues a piece of work; refuses at once when the queue is full.
     pub(crate) fn submit(&self, work: Box<dyn Work>) -> Result<()> {
-        self.0.try_send(work).map_err(|_| Error::Connection("the write queue is full".to_owned()))
+        self.0
+            .try_send(work)
+            .map_err(|_| Error::Connection("the write queue is full".to_owned()))
     }
 }
 
@@ -79,7 +81,8 @@ fn drive(mut db: Db, queue: &Receiver<Box<dyn Work>>) {
         let started = Instant::now();
         let size = batch.len();
         let failure = commit(&mut db, &mut batch).err().map(|error| error.to_string());
-        metrics::histogram!("aim_writer_batch_size").record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+        metrics::histogram!("aim_writer_batch_size")
+            .record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
         metrics::histogram!("aim_writer_commit_seconds").record(started.elapsed().as_secs_f64());
         if let Some(failure) = &failure {
             tracing::error!(%failure, size, "a batch of writes could not be committed");

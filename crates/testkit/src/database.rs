@@ -6,7 +6,7 @@ use diesel::RunQueryDsl;
 use tempfile::TempDir;
 
 /// The variable that names a PostgreSQL server on which tests may create databases.
-pub const POSTGRES_VARIABLE: &str = "AIM_TEST_POSTGRES_URL";
+pub(crate) const POSTGRES_VARIABLE: &str = "AIM_TEST_POSTGRES_URL";
 
 /// A migrated database of its own.
 pub struct TestDatabase {
@@ -25,7 +25,12 @@ impl TestDatabase {
         let directory = TempDir::new().expect("a temporary folder");
         let url = format!("sqlite:{}", directory.path().join("aim.db").display());
         let store = connect(&url, migrations).await;
-        Self { kind: "sqlite", url, store, directory }
+        Self {
+            kind: "sqlite",
+            url,
+            store,
+            directory,
+        }
     }
 
     /// A new database on the server that the environment names, if it names one.
@@ -34,9 +39,15 @@ impl TestDatabase {
         let directory = TempDir::new().expect("a temporary folder");
         let name = format!("aim_{}", uuid::Uuid::new_v4().simple());
         let (base, _) = server.rsplit_once('/').expect("a URL with a database");
-        let admin = Store::connect(&DatabaseConfig { url: server.clone(), connections: 2 }, Vec::new())
-            .await
-            .expect("the test server");
+        let admin = Store::connect(
+            &DatabaseConfig {
+                url: server.clone(),
+                connections: 2,
+            },
+            Vec::new(),
+        )
+        .await
+        .expect("the test server");
         let create = format!("CREATE DATABASE {name}");
         admin
             .read(aim_store::Scope::Installation, move |db| db.execute(&create))
@@ -44,7 +55,12 @@ impl TestDatabase {
             .expect("a new database");
         let url = format!("{base}/{name}");
         let store = connect(&url, migrations).await;
-        Some(Self { kind: "postgres", url, store, directory })
+        Some(Self {
+            kind: "postgres",
+            url,
+            store,
+            directory,
+        })
     }
 
     /// A second node's store on the same database.
@@ -86,9 +102,15 @@ impl TestDatabase {
 }
 
 async fn connect(url: &str, migrations: Vec<MigrationSet>) -> Store {
-    Store::connect(&DatabaseConfig { url: url.to_owned(), connections: 8 }, migrations)
-        .await
-        .expect("the test database")
+    Store::connect(
+        &DatabaseConfig {
+            url: url.to_owned(),
+            connections: 8,
+        },
+        migrations,
+    )
+    .await
+    .expect("the test database")
 }
 
 /// A community database of each kind that can be had: SQLite always, PostgreSQL where the

@@ -1,7 +1,7 @@
 //! For tests only: databases of either kind that go away with the test, a clock that stands still,
 //! and organisations and agents put straight into the tables.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot be set up shall panic")]
+#![expect(clippy::expect_used, reason = "a test that cannot be set up shall panic")]
 
 mod database;
 mod seed;

@@ -2,7 +2,12 @@
 //! `cargo bench -p aim-violations --bench decisions -- [callers] [agents] [seconds]`; on PostgreSQL too
 //! where AIM_TEST_POSTGRES_URL names a server.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark prints, and fails loudly")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints, and fails loudly"
+)]
 
 use std::{
     sync::{
@@ -21,16 +26,28 @@ use diesel::{ExpressionMethods, RunQueryDsl};
 use serde_json::json;
 
 fn main() {
-    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
+    let numbers: Vec<u64> = std::env::args()
+        .skip(1)
+        .filter_map(|text| text.parse().ok())
+        .collect();
     let number = |at: usize, default| numbers.get(at).copied().unwrap_or(default);
     let (callers, agents, seconds) = (number(0, 64), number(1, 100), number(2, 5));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         for database in databases().await {
             let organization = seed_organization(&database.store).await;
             let mut seeded = Vec::new();
             for index in 0..agents {
-                let agent = seed_agent(&database.store, organization.organization, &format!("agent-{index}")).await;
+                let agent = seed_agent(
+                    &database.store,
+                    organization.organization,
+                    &format!("agent-{index}"),
+                )
+                .await;
                 let (org, id) = (organization.organization, agent.id);
                 let grant = organization.ctx(start()).new_id::<aim_core::id::GrantKind>();
                 database
@@ -66,11 +83,14 @@ fn main() {
                     tokio::spawn(async move {
                         let mut round = 0_u64;
                         while Instant::now() < end {
-                            let (id, fingerprint) = &seeded[usize::try_from((caller + round * callers) % agents).unwrap()];
+                            let (id, fingerprint) =
+                                &seeded[usize::try_from((caller + round * callers) % agents).unwrap()];
                             let mut ctx = organization.ctx(start());
                             ctx.actor = Actor::Agent {
                                 id: *id,
-                                credential: AgentCredential::Key { fingerprint: fingerprint.clone() },
+                                credential: AgentCredential::Key {
+                                    fingerprint: fingerprint.clone(),
+                                },
                             };
                             let nonce = NonceClaim {
                                 organization: organization.organization,
@@ -78,7 +98,11 @@ fn main() {
                                 expires_at: start(),
                             };
                             // One in ten is denied, as a busy fleet's are.
-                            let name = if round.is_multiple_of(10) { "db:write" } else { "db:read" };
+                            let name = if round.is_multiple_of(10) {
+                                "db:write"
+                            } else {
+                                "db:read"
+                            };
                             let action = ActionRequest {
                                 action: name.to_owned(),
                                 resource: Some("customers/42".to_owned()),
@@ -96,7 +120,10 @@ fn main() {
                 task.await.unwrap();
             }
             let rate = done.load(Ordering::Relaxed) / seconds;
-            println!("{}: {rate} durable decisions/s with {callers} callers and {agents} agents", database.kind);
+            println!(
+                "{}: {rate} durable decisions/s with {callers} callers and {agents} agents",
+                database.kind
+            );
         }
     });
 }

@@ -71,9 +71,13 @@ impl Module for Violations {
 
     fn jobs(&self) -> Vec<Job> {
         let verifications = self.verifications.clone();
-        vec![Job::new("verifications.tidy", Duration::from_secs(3600), move |now| {
-            let verifications = verifications.clone();
-            async move { verifications.tidy(now).await }
-        })]
+        vec![Job::new(
+            "verifications.tidy",
+            Duration::from_secs(3600),
+            move |now| {
+                let verifications = verifications.clone();
+                async move { verifications.tidy(now).await }
+            },
+        )]
     }
 }

@@ -7,10 +7,13 @@ use std::{
 };
 
 use aim_audit::{Details, Entry, Kind, LeafRef, commitment};
-use aim_core::{Actor, AgentCredential, Ctx, DecisionId, Error, Json, Result, Timestamp, ViolationId, ctx::ActorRef};
+use aim_core::{
+    Actor, AgentCredential, Ctx, DecisionId, Error, Json, Result, Timestamp, ViolationId, ctx::ActorRef,
+};
 use aim_crypto::digest;
 use aim_decision::{
-    Call, CapabilityName, CapabilityPattern, Credential, DeciderKind, Inputs, Outcome, Verdict, canonical_bytes, decide,
+    Call, CapabilityName, CapabilityPattern, Credential, DeciderKind, Inputs, Outcome, Verdict,
+    canonical_bytes, decide,
 };
 use aim_platform::{NonceClaim, extract::replayed};
 use aim_store::{Db, Scope, Store};
@@ -132,7 +135,9 @@ impl DecisionQueue {
             // A task of its own: a caller that goes away must not strand the others.
             tokio::spawn(drive(self.clone()));
         }
-        answer.await.map_err(|_| Error::unavailable("the decision was interrupted"))?
+        answer
+            .await
+            .map_err(|_| Error::unavailable("the decision was interrupted"))?
     }
 }
 
@@ -147,10 +152,15 @@ async fn drive(queue: DecisionQueue) {
             let count = waiting.items.len().min(BATCH);
             waiting.items.drain(..count).unzip()
         };
-        metrics::histogram!("aim_decision_batch_size").record(f64::from(u32::try_from(items.len()).unwrap_or(0)));
+        metrics::histogram!("aim_decision_batch_size")
+            .record(f64::from(u32::try_from(items.len()).unwrap_or(0)));
         let inner = Arc::clone(&queue.0);
         let items = Arc::new(items);
-        let committed = queue.0.store.write(Scope::Installation, move |db| run(db, &inner, &items)).await;
+        let committed = queue
+            .0
+            .store
+            .write(Scope::Installation, move |db| run(db, &inner, &items))
+            .await;
         match committed {
             Ok(batch) => {
                 for snapshot in &batch.snapshots {
@@ -189,14 +199,20 @@ struct Writes {
 
 /// Claims, decides and writes the whole batch inside the caller's transaction.
 fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
-    let mut agents: Vec<_> = items.iter().map(|item| (item.ctx.organization, item.agent)).collect();
+    let mut agents: Vec<_> = items
+        .iter()
+        .map(|item| (item.ctx.organization, item.agent))
+        .collect();
     agents.sort_unstable();
     agents.dedup();
     let claims: Vec<_> = items.iter().map(|item| item.nonce.clone()).collect();
     let fresh = store::claim_nonces(db, &claims)?;
     let epochs = epochs(db, &agents)?;
     let Some(now) = items.iter().map(|item| item.ctx.now).max() else {
-        return Ok(Batch { results: Vec::new(), snapshots: Vec::new() });
+        return Ok(Batch {
+            results: Vec::new(),
+            snapshots: Vec::new(),
+        });
     };
     let mut snapshots: HashMap<aim_core::AgentId, Arc<LiveSnapshot>> = HashMap::with_capacity(agents.len());
     for (organization, agent) in agents {
@@ -228,10 +244,14 @@ fn lock_counters(
     writes: &mut Writes,
 ) -> aim_store::Result<()> {
     for item in items {
-        let Some(snapshot) = snapshots.get(&item.agent) else { continue };
+        let Some(snapshot) = snapshots.get(&item.agent) else {
+            continue;
+        };
         for (grant, limit) in &snapshot.rated {
             let window = Timestamp::new(limit.window_start(item.ctx.now.into()));
-            writes.uses.insert((item.ctx.organization, grant_id(*grant), window), 0);
+            writes
+                .uses
+                .insert((item.ctx.organization, grant_id(*grant), window), 0);
         }
     }
     for (key, uses) in &mut writes.uses {
@@ -242,14 +262,26 @@ fn lock_counters(
 
 fn credential(actor: &Actor) -> aim_store::Result<Credential> {
     match actor {
-        Actor::Agent { credential: AgentCredential::Key { fingerprint }, .. } => {
-            Ok(Credential::AgentKey { fingerprint: fingerprint.clone() })
-        }
-        Actor::Agent { credential: AgentCredential::Limited { id, capabilities }, .. } => {
-            let capabilities: std::result::Result<Vec<CapabilityPattern>, _> =
-                capabilities.iter().cloned().map(CapabilityPattern::try_from).collect();
+        Actor::Agent {
+            credential: AgentCredential::Key { fingerprint },
+            ..
+        } => Ok(Credential::AgentKey {
+            fingerprint: fingerprint.clone(),
+        }),
+        Actor::Agent {
+            credential: AgentCredential::Limited { id, capabilities },
+            ..
+        } => {
+            let capabilities: std::result::Result<Vec<CapabilityPattern>, _> = capabilities
+                .iter()
+                .cloned()
+                .map(CapabilityPattern::try_from)
+                .collect();
             let capabilities = capabilities.map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
-            Ok(Credential::Limited { id: *id, capabilities })
+            Ok(Credential::Limited {
+                id: *id,
+                capabilities,
+            })
         }
         _ => Err(Error::forbidden("an agent's credential").into()),
     }
@@ -273,8 +305,16 @@ fn decide_one(
     let credential = credential(&ctx.actor)?;
     let credential_text = credential_text(&credential);
     let window_of = |grant: &uuid::Uuid| {
-        let limit = live.rated.iter().find(|(id, _)| id == grant).map(|(_, limit)| limit)?;
-        Some((ctx.organization, grant_id(*grant), Timestamp::new(limit.window_start(ctx.now.into()))))
+        let limit = live
+            .rated
+            .iter()
+            .find(|(id, _)| id == grant)
+            .map(|(_, limit)| limit)?;
+        Some((
+            ctx.organization,
+            grant_id(*grant),
+            Timestamp::new(limit.window_start(ctx.now.into())),
+        ))
     };
     let uses = live
         .rated
@@ -295,19 +335,25 @@ fn decide_one(
     };
     let verdict = decide(&live.snapshot, &call);
     if verdict.outcome == Outcome::Approved {
-        if let Some(uses) = verdict.counted_grant.and_then(|grant| writes.uses.get_mut(&window_of(&grant)?)) {
+        if let Some(uses) = verdict
+            .counted_grant
+            .and_then(|grant| writes.uses.get_mut(&window_of(&grant)?))
+        {
             *uses += 1;
         }
         if let Some(decider) = &verdict.decided_by
             && live.notes_use(decider.id, ctx.now)
         {
-            writes.grants_used.insert((ctx.organization, grant_id(decider.id)), ctx.now);
+            writes
+                .grants_used
+                .insert((ctx.organization, grant_id(decider.id)), ctx.now);
         }
     }
     let inputs = Inputs::new(&live.digest, call);
     let inputs = text(canonical_bytes(&inputs))?;
     let verdict_text = text(canonical_bytes(&verdict))?;
-    let salt: [u8; 16] = digest::random_bytes().map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
+    let salt: [u8; 16] =
+        digest::random_bytes().map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
     let commit = commitment(&salt, &[inputs.as_bytes(), verdict_text.as_bytes()]);
     let id: DecisionId = ctx.new_id();
     let reason_codes: Vec<&str> = aim_decision::slugs(&verdict.reasons);
@@ -316,7 +362,10 @@ fn decide_one(
         id,
         request_digest: digest::sha256(inputs.as_bytes()),
         expires_at,
-        leaf: LeafRef { index: 0, hash: String::new() },
+        leaf: LeafRef {
+            index: 0,
+            hash: String::new(),
+        },
         verdict,
     };
     let verdict = &decided.verdict;
@@ -393,17 +442,28 @@ fn text(bytes: Vec<u8>) -> aim_store::Result<String> {
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Every denial is a violation, with its group and its counts.
-fn note_violation(item: &Item, live: &LiveSnapshot, decided: &Decided, reason_codes: &[&str], writes: &mut Writes) {
+fn note_violation(
+    item: &Item,
+    live: &LiveSnapshot,
+    decided: &Decided,
+    reason_codes: &[&str],
+    writes: &mut Writes,
+) {
     let ctx = &item.ctx;
     let verdict = &decided.verdict;
-    let severity = verdict.severity.map_or("low", |severity| severity.as_str()).to_owned();
+    let severity = verdict
+        .severity
+        .map_or("low", |severity| severity.as_str())
+        .to_owned();
     let id: ViolationId = ctx.new_id();
     let context = serde_json::to_string(&item.context).unwrap_or_default();
     let context = if context.len() <= LARGEST_COPIED_CONTEXT {
@@ -433,7 +493,14 @@ fn note_violation(item: &Item, live: &LiveSnapshot, decided: &Decided, reason_co
         reason_codes: Json::of(&reason_codes),
         created_at: ctx.now,
     };
-    for key in CountKey::of(ctx.organization, item.agent, ctx.now, &row.severity, item.action.as_str(), true) {
+    for key in CountKey::of(
+        ctx.organization,
+        item.agent,
+        ctx.now,
+        &row.severity,
+        item.action.as_str(),
+        true,
+    ) {
         *writes.counts.entry(key).or_default() += 1;
     }
     writes.violations.push(row);
@@ -470,7 +537,10 @@ fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) {
         replays.clear();
     }
     let now = item.ctx.now;
-    if replays.get(&item.agent).is_some_and(|last| now - *last < REPLAY_NOTE) {
+    if replays
+        .get(&item.agent)
+        .is_some_and(|last| now - *last < REPLAY_NOTE)
+    {
         return;
     }
     replays.insert(item.agent, now);
@@ -502,9 +572,16 @@ fn write(
     insert_many(db, &writes.violations)?;
     counts::add(db, &writes.counts)?;
     groups::upsert(db, &writes.groups)?;
-    let is_decision: Vec<bool> = writes.entries.iter().map(|entry| entry.kind == Kind::Decision).collect();
+    let is_decision: Vec<bool> = writes
+        .entries
+        .iter()
+        .map(|entry| entry.kind == Kind::Decision)
+        .collect();
     let leaves = aim_audit::append(db, writes.entries)?;
-    let mut leaves = leaves.into_iter().zip(is_decision).filter_map(|(leaf, decision)| decision.then_some(leaf));
+    let mut leaves = leaves
+        .into_iter()
+        .zip(is_decision)
+        .filter_map(|(leaf, decision)| decision.then_some(leaf));
     let mut rows = writes.decisions;
     let decided = results.iter_mut().filter_map(|result| result.as_mut().ok());
     for ((row, decided), leaf) in rows.iter_mut().zip(decided).zip(&mut leaves) {
@@ -512,5 +589,8 @@ fn write(
         decided.leaf = leaf;
     }
     store::insert_decisions(db, &rows)?;
-    Ok(Batch { results: results.to_vec(), snapshots: writes.snapshots })
+    Ok(Batch {
+        results: results.to_vec(),
+        snapshots: writes.snapshots,
+    })
 }

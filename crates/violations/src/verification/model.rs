@@ -39,13 +39,23 @@ impl ActionRequest {
     pub fn check(&self) -> Result<CapabilityName> {
         let action = CapabilityName::try_from(self.action.clone())
             .map_err(|error| Error::field("action", error.to_string()))?;
-        if self.resource.as_ref().is_some_and(|resource| resource.len() > MAX_RESOURCE) {
-            return Err(Error::field("resource", format!("a resource has at most {MAX_RESOURCE} bytes")));
+        if self
+            .resource
+            .as_ref()
+            .is_some_and(|resource| resource.len() > MAX_RESOURCE)
+        {
+            return Err(Error::field(
+                "resource",
+                format!("a resource has at most {MAX_RESOURCE} bytes"),
+            ));
         }
         check_context(&self.context).map_err(|error| Error::field("context", error.to_string()))?;
         let size = serde_json::to_string(&self.context).map_or(usize::MAX, |text| text.len());
         if size > MAX_CONTEXT {
-            return Err(Error::field("context", format!("a context has at most {MAX_CONTEXT} bytes of JSON")));
+            return Err(Error::field(
+                "context",
+                format!("a context has at most {MAX_CONTEXT} bytes of JSON"),
+            ));
         }
         Ok(action)
     }

@@ -3,10 +3,14 @@
 
 use actix_web::{HttpResponse, get, http::StatusCode, post, web};
 use aim_core::{id::DecisionKind, role::permission};
-use aim_platform::{ApiResult, Authed, AuthedOrAgent, Body, PathId, Problem, Query, ServiceConfig, SignedAgent};
+use aim_platform::{
+    ApiResult, Authed, AuthedOrAgent, Body, PathId, Problem, Query, ServiceConfig, SignedAgent,
+};
 
 use super::{
-    model::{ActionRequest, DecisionFilter, DecisionList, DecisionView, ResultReport, ResultView, ReviewRequest},
+    model::{
+        ActionRequest, DecisionFilter, DecisionList, DecisionView, ResultReport, ResultView, ReviewRequest,
+    },
     service::{Evidence, VerificationService},
 };
 
@@ -48,7 +52,9 @@ async fn verify_action(
     action: Body<ActionRequest>,
     service: web::Data<VerificationService>,
 ) -> ApiResult<HttpResponse> {
-    let decision = service.verify(&agent.ctx, agent.nonce, agent.scheme, action.0).await?;
+    let decision = service
+        .verify(&agent.ctx, agent.nonce, agent.scheme, action.0)
+        .await?;
     Ok(HttpResponse::build(status_of(&decision)).json(decision))
 }
 
@@ -133,7 +139,9 @@ async fn approve_verification(
     review: Body<ReviewRequest>,
     service: web::Data<VerificationService>,
 ) -> ApiResult<web::Json<DecisionView>> {
-    Ok(web::Json(service.review(&authed.ctx, id.0, true, review.0).await?))
+    Ok(web::Json(
+        service.review(&authed.ctx, id.0, true, review.0).await?,
+    ))
 }
 
 /// Reject a pending action.
@@ -152,5 +160,7 @@ async fn reject_verification(
     review: Body<ReviewRequest>,
     service: web::Data<VerificationService>,
 ) -> ApiResult<web::Json<DecisionView>> {
-    Ok(web::Json(service.review(&authed.ctx, id.0, false, review.0).await?))
+    Ok(web::Json(
+        service.review(&authed.ctx, id.0, false, review.0).await?,
+    ))
 }

@@ -36,7 +36,10 @@ impl VerificationService {
     #[must_use]
     pub fn new(kernel: &Kernel) -> Self {
         let approval = TimeDelta::minutes(kernel.config.approval_minutes);
-        Self { store: kernel.store.clone(), queue: DecisionQueue::new(kernel.store.clone(), approval) }
+        Self {
+            store: kernel.store.clone(),
+            queue: DecisionQueue::new(kernel.store.clone(), approval),
+        }
     }
 
     /// Decides an agent's action. When this answers, the decision is durable with its evidence.
@@ -51,7 +54,10 @@ impl VerificationService {
         action: ActionRequest,
     ) -> Result<DecisionView> {
         let Actor::Agent { id: agent, .. } = ctx.actor else {
-            return Err(Error::new(Code::Forbidden, "only an agent can ask for its own action"));
+            return Err(Error::new(
+                Code::Forbidden,
+                "only an agent can ask for its own action",
+            ));
         };
         let name = action.check()?;
         let item = Item {
@@ -93,12 +99,26 @@ impl VerificationService {
             .store
             .read(organization, move |db| {
                 let before = page.cursor.map(|Cursor(id)| DecisionId::from_uuid(id));
-                store::page(db, organization, filter.agent_id, filter.status.as_deref(), before, page.fetch())
+                store::page(
+                    db,
+                    organization,
+                    filter.agent_id,
+                    filter.status.as_deref(),
+                    before,
+                    page.fetch(),
+                )
             })
             .await?;
         let (rows, next_cursor) = page.cut(rows, |row| row.id.uuid());
-        let verifications = rows.into_iter().map(|row| view(ctx, row)).collect::<Result<_>>()?;
-        Ok(DecisionList { verifications, limit: page.limit, next_cursor })
+        let verifications = rows
+            .into_iter()
+            .map(|row| view(ctx, row))
+            .collect::<Result<_>>()?;
+        Ok(DecisionList {
+            verifications,
+            limit: page.limit,
+            next_cursor,
+        })
     }
 
     /// An agent's report of how its approved action ended. The first one stays.
@@ -153,7 +173,11 @@ impl VerificationService {
         approve: bool,
         review: ReviewRequest,
     ) -> Result<DecisionView> {
-        if review.note.as_ref().is_some_and(|note| note.chars().count() > 1_000) {
+        if review
+            .note
+            .as_ref()
+            .is_some_and(|note| note.chars().count() > 1_000)
+        {
             return Err(Error::field("note", "at most 1,000 characters"));
         }
         if ctx.actor.role().is_none() {
@@ -174,10 +198,16 @@ impl VerificationService {
         let (organization, digest) = (row.org_id, row.snapshot_digest.clone());
         let snapshot = self
             .store
-            .read(organization, move |db| store::snapshot_body(db, organization, &digest))
+            .read(organization, move |db| {
+                store::snapshot_body(db, organization, &digest)
+            })
             .await?
             .ok_or_else(Error::not_found)?;
-        Ok(Evidence { snapshot, inputs: row.inputs, verdict: row.verdict })
+        Ok(Evidence {
+            snapshot,
+            inputs: row.inputs,
+            verdict: row.verdict,
+        })
     }
 
     /// Forgets rate counters of windows that ended more than two days ago.
@@ -186,12 +216,19 @@ impl VerificationService {
     /// The database's.
     pub async fn tidy(&self, now: aim_core::Timestamp) -> Result<()> {
         let before = now - TimeDelta::days(2);
-        self.store.write(Scope::Installation, move |db| store::forget_uses(db, before).map(|_| ())).await
+        self.store
+            .write(Scope::Installation, move |db| {
+                store::forget_uses(db, before).map(|_| ())
+            })
+            .await
     }
 
     async fn find(&self, ctx: &Ctx, id: DecisionId) -> Result<DecisionRow> {
         let organization = ctx.organization;
-        let row = self.store.read(organization, move |db| store::find(db, organization, id)).await?;
+        let row = self
+            .store
+            .read(organization, move |db| store::find(db, organization, id))
+            .await?;
         let row = row.ok_or_else(Error::not_found)?;
         ctx.acts_for(row.agent_id)?;
         Ok(row)
@@ -217,10 +254,18 @@ fn keep_report(
     authenticated: bool,
 ) -> aim_store::Result<ResultView> {
     if row.status != "approved" {
-        return Err(Error::new(Code::StateConflict, "this action was not approved, so it has no result").into());
+        return Err(Error::new(
+            Code::StateConflict,
+            "this action was not approved, so it has no result",
+        )
+        .into());
     }
     if !store::keep_result(db, row, report, authenticated, ctx.now)? {
-        return Err(Error::new(Code::StateConflict, "a result was reported already; the first one stays").into());
+        return Err(Error::new(
+            Code::StateConflict,
+            "a result was reported already; the first one stays",
+        )
+        .into());
     }
     let entry = Entry::event(ctx, "action.result_reported")
         .agent(row.agent_id)
@@ -258,19 +303,34 @@ fn settle(
     }
     let status = if approve { "approved" } else { "denied" };
     let by = ctx.actor_text();
-    if !store::settle(db, ctx.organization, id, status, &by, review.note.as_deref(), ctx.now)? {
+    if !store::settle(
+        db,
+        ctx.organization,
+        id,
+        status,
+        &by,
+        review.note.as_deref(),
+        ctx.now,
+    )? {
         return Err(Error::new(Code::StateConflict, "somebody else answered first").into());
     }
     status.clone_into(&mut row.status);
     row.resolved_at = Some(ctx.now);
     row.resolved_by = Some(by);
     row.resolution_note.clone_from(&review.note);
-    let entry = Entry::event(ctx, if approve { "action.approved" } else { "action.rejected" })
-        .agent(row.agent_id)
-        .target("decision", id)
-        .outcome(if approve { "approved" } else { "denied" })
-        .facts(json!({"request_sha256": seen}))
-        .details(json!({"note": review.note}));
+    let entry = Entry::event(
+        ctx,
+        if approve {
+            "action.approved"
+        } else {
+            "action.rejected"
+        },
+    )
+    .agent(row.agent_id)
+    .target("decision", id)
+    .outcome(if approve { "approved" } else { "denied" })
+    .facts(json!({"request_sha256": seen}))
+    .details(json!({"note": review.note}));
     aim_audit::append(db, vec![entry])?;
     Ok(view(ctx, row)?)
 }
@@ -295,7 +355,11 @@ fn still_permitted(db: &mut Db, ctx: &Ctx, row: &DecisionRow) -> aim_store::Resu
     let verdict = decide(&live.snapshot, &call);
     if verdict.outcome == Outcome::Denied {
         let reasons = sentence(&verdict.reasons);
-        return Err(Error::new(Code::StateConflict, format!("by now it would be denied: {reasons}")).into());
+        return Err(Error::new(
+            Code::StateConflict,
+            format!("by now it would be denied: {reasons}"),
+        )
+        .into());
     }
     if let Some(counted) = verdict.counted_grant {
         counters.retain(|(_, grant, _), _| grant.uuid() == counted);
@@ -324,7 +388,10 @@ fn view_of_new(
         status: verdict.outcome.as_str().to_owned(),
         action,
         resource,
-        reason_codes: aim_decision::slugs(&verdict.reasons).into_iter().map(str::to_owned).collect(),
+        reason_codes: aim_decision::slugs(&verdict.reasons)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         denial_reason: (verdict.outcome == Outcome::Denied).then(|| sentence(&verdict.reasons)),
         reasons: verdict.reasons,
         decided_by: verdict.decided_by,
@@ -335,14 +402,19 @@ fn view_of_new(
         expires_at: decided.expires_at,
         approved_by: None,
         review_note: None,
-        audit: AuditPlace { leaf_index: decided.leaf.index, leaf_hash: Some(decided.leaf.hash) },
+        audit: AuditPlace {
+            leaf_index: decided.leaf.index,
+            leaf_hash: Some(decided.leaf.hash),
+        },
     }
 }
 
 fn view(ctx: &Ctx, row: DecisionRow) -> Result<DecisionView> {
     let verdict: Verdict = serde_json::from_str(&row.verdict).map_err(Error::internal)?;
-    let mut reason_codes: Vec<String> =
-        aim_decision::slugs(&verdict.reasons).into_iter().map(str::to_owned).collect();
+    let mut reason_codes: Vec<String> = aim_decision::slugs(&verdict.reasons)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     let mut status = row.status;
     let mut denial_reason = (verdict.outcome == Outcome::Denied).then(|| sentence(&verdict.reasons));
     if verdict.outcome == Outcome::Pending && status == "denied" {
@@ -372,6 +444,9 @@ fn view(ctx: &Ctx, row: DecisionRow) -> Result<DecisionView> {
         created_at: row.created_at,
         expires_at: row.expires_at,
         review_note: row.resolution_note,
-        audit: AuditPlace { leaf_index: row.leaf_index, leaf_hash: None },
+        audit: AuditPlace {
+            leaf_index: row.leaf_index,
+            leaf_hash: None,
+        },
     })
 }

@@ -57,7 +57,9 @@ impl LiveSnapshot {
     /// Whether a use of `grant` at `now` is to be written down: once a minute.
     pub(super) fn notes_use(&self, grant: Uuid, now: Timestamp) -> bool {
         let mut uses = self.last_uses.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = uses.get(&grant).is_none_or(|last| now - *last >= LAST_USE_EXACTNESS);
+        let due = uses
+            .get(&grant)
+            .is_none_or(|last| now - *last >= LAST_USE_EXACTNESS);
         if due {
             uses.insert(grant, now);
         }
@@ -74,7 +76,12 @@ impl SnapshotCache {
         let weigh = |_: &(OrganizationId, AgentId), snapshot: &Arc<LiveSnapshot>| {
             u32::try_from(snapshot.body.len() * 3 + 512).unwrap_or(u32::MAX)
         };
-        Self(moka::sync::Cache::builder().max_capacity(CACHE_BYTES).weigher(weigh).build())
+        Self(
+            moka::sync::Cache::builder()
+                .max_capacity(CACHE_BYTES)
+                .weigher(weigh)
+                .build(),
+        )
     }
 
     /// The snapshot for the epochs that this transaction has read.
@@ -102,7 +109,8 @@ pub(super) fn epochs(
     db: &mut Db,
     wanted: &[(OrganizationId, AgentId)],
 ) -> Result<HashMap<(OrganizationId, AgentId), Epochs>> {
-    let mut organizations_wanted: Vec<OrganizationId> = wanted.iter().map(|(organization, _)| *organization).collect();
+    let mut organizations_wanted: Vec<OrganizationId> =
+        wanted.iter().map(|(organization, _)| *organization).collect();
     organizations_wanted.sort_unstable();
     organizations_wanted.dedup();
     let agents_wanted: Vec<AgentId> = wanted.iter().map(|(_, agent)| *agent).collect();
@@ -111,7 +119,10 @@ pub(super) fn epochs(
         .filter(agents::org_id.eq_any(&organizations_wanted).and(agents::id.eq_any(&agents_wanted)))
         .select((agents::org_id, agents::id, agents::epoch, organizations::policy_epoch))
         .load(c))?;
-    Ok(rows.into_iter().map(|(organization, agent, epoch, policy)| ((organization, agent), (epoch, policy))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(organization, agent, epoch, policy)| ((organization, agent), (epoch, policy)))
+        .collect())
 }
 
 fn load(
@@ -135,13 +146,21 @@ fn load(
         _ => AgentStatus::Revoked,
     };
     snapshot.trust_score = trust_score.and_then(|score| u8::try_from(score).ok());
-    snapshot.keys = keys::of_agent(db, organization, agent)?.iter().map(keys::KeyRow::fact).collect();
-    snapshot.grants =
-        grants::live_of_agent(db, organization, agent, now)?.iter().map(grants::GrantRow::to_grant).collect::<Result<_>>()?;
-    snapshot.policies =
-        policies::all(db, organization)?.iter().map(policies::PolicyRow::to_policy).collect::<Result<_>>()?;
+    snapshot.keys = keys::of_agent(db, organization, agent)?
+        .iter()
+        .map(keys::KeyRow::fact)
+        .collect();
+    snapshot.grants = grants::live_of_agent(db, organization, agent, now)?
+        .iter()
+        .map(grants::GrantRow::to_grant)
+        .collect::<Result<_>>()?;
+    snapshot.policies = policies::all(db, organization)?
+        .iter()
+        .map(policies::PolicyRow::to_policy)
+        .collect::<Result<_>>()?;
     let snapshot = snapshot.canonical();
-    let body = String::from_utf8(canonical_bytes(&snapshot)).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let body =
+        String::from_utf8(canonical_bytes(&snapshot)).map_err(|error| Error::Corrupt(error.to_string()))?;
     let registered: Vec<String> = snapshot
         .grants
         .iter()
@@ -151,7 +170,7 @@ fn load(
     let rated = snapshot
         .grants
         .iter()
-        .filter_map(|grant| grant.scope.rate_limit.clone().map(|limit| (grant.id, limit)))
+        .filter_map(|grant| grant.scope.rate_limit.map(|limit| (grant.id, limit)))
         .collect();
     Ok(LiveSnapshot {
         epochs,
@@ -167,7 +186,12 @@ fn load(
 }
 
 /// The snapshot as it is now, past the cache: for reviews.
-pub(super) fn fresh(db: &mut Db, organization: OrganizationId, agent: AgentId, now: Timestamp) -> Result<LiveSnapshot> {
+pub(super) fn fresh(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    now: Timestamp,
+) -> Result<LiveSnapshot> {
     load(db, organization, agent, (0, 0), now)
 }
 

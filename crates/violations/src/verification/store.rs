@@ -48,11 +48,15 @@ pub(super) struct DecisionRow {
 pub(super) fn insert_decisions(db: &mut Db, rows: &[DecisionRow]) -> Result<()> {
     match db {
         Db::Pg(c) => {
-            diesel::insert_into(decisions::table).values(rows).execute(&mut **c)?;
+            diesel::insert_into(decisions::table)
+                .values(rows)
+                .execute(&mut **c)?;
         }
         Db::Sqlite(c) => {
             for row in rows {
-                diesel::insert_into(decisions::table).values(row).execute(&mut **c)?;
+                diesel::insert_into(decisions::table)
+                    .values(row)
+                    .execute(&mut **c)?;
             }
         }
     }
@@ -125,7 +129,11 @@ pub(super) fn keep_snapshot(
 }
 
 /// The body of a snapshot.
-pub(super) fn snapshot_body(db: &mut Db, organization: OrganizationId, digest: &[u8]) -> Result<Option<String>> {
+pub(super) fn snapshot_body(
+    db: &mut Db,
+    organization: OrganizationId,
+    digest: &[u8],
+) -> Result<Option<String>> {
     Ok(each!(db, c => snapshots::table
         .find((organization, digest))
         .select(snapshots::body)
@@ -178,7 +186,12 @@ pub(super) fn forget_uses(db: &mut Db, before: Timestamp) -> Result<usize> {
 }
 
 /// Notes when a grant was last used.
-pub(super) fn note_use(db: &mut Db, organization: OrganizationId, grant: GrantId, now: Timestamp) -> Result<()> {
+pub(super) fn note_use(
+    db: &mut Db,
+    organization: OrganizationId,
+    grant: GrantId,
+    now: Timestamp,
+) -> Result<()> {
     each!(db, c => diesel::update(grants::table.find((organization, grant)))
         .set(grants::last_used_at.eq(Some(now)))
         .execute(c))?;
