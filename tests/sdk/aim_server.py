@@ -6,12 +6,27 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import requests
 
 PASSWORD = "correct horse battery staple 42"
 EMAIL = "admin@example.org"
 TIMEOUT = 30
+
+
+# A server on which databases may be created, as the other tests use it.
+POSTGRES = os.environ.get("AIM_TEST_POSTGRES_URL")
+
+
+def new_postgres_database():
+    """The URL of a fresh database on that server."""
+    name = f"aim_sdk_{uuid4().hex}"
+    subprocess.run(
+        ["psql", "--quiet", "--no-psqlrc", POSTGRES, "-c", f"CREATE DATABASE {name}"],
+        check=True, capture_output=True, timeout=TIMEOUT,
+    )
+    return f"{POSTGRES.rsplit('/', 1)[0]}/{name}"
 
 
 class Server:
@@ -109,4 +124,4 @@ class Manager:
     def results(self, decision):
         """The reports about a decision that the audit log has."""
         records = self.call("GET", "/audit-logs?action=action.result_reported&limit=100", 200)
-        return [record for record in records["audit_logs"] if record["target_id"] == decision]
+        return [record for record in records["entries"] if record["target"]["id"] == decision]

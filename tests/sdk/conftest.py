@@ -1,28 +1,37 @@
-"""What every test has: a server, a home folder of its own for the SDK, and agents that the SDK registered."""
+"""What every test has: a server, and agents that the SDK registered."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
-from aim_server import Server
+from aim_server import POSTGRES, Server, new_postgres_database
 
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def server():
-    running = Server()
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def server(request):
+    settings = {}
+    if request.param == "postgres":
+        if not POSTGRES:
+            pytest.skip("AIM_TEST_POSTGRES_URL is not set")
+        settings["database__url"] = new_postgres_database()
+    running = Server(**settings)
     yield running
     running.stop()
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """The SDK keeps keys in the home folder; no test sees another one's."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+def no_settings_from_outside(monkeypatch):
     for name in ("AIM_AGENT_NAME", "AIM_URL", "AIM_STRICT_MODE", "AIM_AUTO_REGISTER"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+
+
+@pytest.fixture
+def home():
+    """Where the SDK keeps keys: the folder that run.sh made for this run."""
+    return Path.home()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Drives the published aim-sdk against a server: run.sh BINARY [pytest's arguments]
+# With AIM_TEST_POSTGRES_URL (a server on which databases may be created; needs psql) everything runs on both databases.
 # The virtual environment is kept in target/sdk-venv and made again when requirements.txt changes.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,6 +17,9 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
     cp "$here/requirements.txt" "$venv/installed.txt"
 fi
-export AIM_BINARY
+# The SDK keeps agents' keys in the home folder, and looks for that when it is imported.
+HOME=$(mktemp -d)
+trap 'rm -rf "$HOME"' EXIT
+export AIM_BINARY HOME
 cd "$here"
-exec "$venv/bin/python" -m pytest -p no:cacheprovider "$@"
+"$venv/bin/python" -m pytest -p no:cacheprovider "$@"

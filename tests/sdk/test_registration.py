@@ -114,7 +114,7 @@ def test_a_key_with_a_proof_is_taken_and_no_private_key_answered(server, name):
 
 def test_a_key_of_too_low_a_role_is_refused(server, manager, name):
     made = manager.call("POST", "/api-keys", 201, json={"name": f"viewer of {name}", "role": "viewer"})
-    answer = raw_register(server, {"name": name}, key=made["key"])
+    answer = raw_register(server, {"name": name}, key=made["api_key"])
     assert answer.status_code == 403
     assert "agents:write" in answer.json()["error"]
 

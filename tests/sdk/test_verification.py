@@ -5,15 +5,15 @@ import threading
 import aim_sdk
 import pytest
 from aim_sdk.decision import EnforcementMode
-from aim_sdk.exceptions import ActionDeniedError, AuthenticationError
+from aim_sdk.exceptions import ActionDeniedError, AuthenticationError, VerificationUnavailableError
 
 from conftest import answers_of
 
 CONTEXTS = [
     {},
     {"purpose": "billing", "rows": 10, "dry_run": False, "nothing": None},
-    {"floats": [1.0, 1e-07, 1e16, -0.0, 0.1], "integers": [10**18, -(10**18), 0]},
-    {"text": "Zürich 東京 🚀", "control": "\x00\x1f\x7f\n\t", "markup": "<a href='/x'>&amp;</a>", "quotes": "\"\\/"},
+    {"floats": [1.0, 1e-07, 1e16, -0.0, 0.1], "integers": [10**18, -(10**30), 0]},
+    {"text": "Zürich 東京 🚀", "control": "\x01\x1f\x7f\n\t", "markup": "<a href='/x'>&amp;</a>", "quotes": "\"\\/"},
     {"z": {"b": [], "a": {}}, "a": [{"y": None, "x": True}], "A": "before a"},
     {"separators": "a, b: {\"c\": 1}", "10": "text", "9": "text"},
     {10: "integer keys", 9: "sort by value", 2: {11: 1, 3: 2}},
@@ -88,6 +88,48 @@ def test_an_organisation_key_does_not_act_for_an_agent(server, client):
     without_key_pair = aim_sdk.AIMClient(agent_id=client.agent_id, aim_url=server.url, api_key=server.api_key)
     with pytest.raises(ActionDeniedError, match="agent"):
         without_key_pair.verify_capability("db:read")
+
+
+def test_a_client_with_an_organisation_key_too_polls_with_its_signature_and_its_reports_prove_nothing(
+    server, manager, client, name
+):
+    manager.grant(client.agent_id, "payments:refund", effect="require_approval")
+    manager.grant(client.agent_id, "payments:refund")
+    both = aim_sdk.secure(name, aim_url=server.url, api_key=server.api_key)
+    assert both.api_key == server.api_key
+    outcome = pending(
+        both, lambda decision: manager.review(decision, "approve"), capability="payments:refund"
+    )
+    assert outcome["verdict"]["verified"] is True
+    both.log_capability_result(outcome["id"], success=True)
+    (record,) = manager.results(outcome["id"])
+    assert record["facts"]["authenticated"] is False
+
+
+def test_an_approval_that_nobody_gives_runs_nothing(manager, client):
+    manager.grant(client.agent_id, "payments:refund")
+    with pytest.raises(VerificationUnavailableError) as unanswered:
+        client.verify_capability("payments:refund", context={"jit_access": True}, timeout_seconds=1)
+    assert unanswered.value.mode is EnforcementMode.STRICT
+
+
+def test_require_approval_waits_for_a_person_before_it_runs_its_body(manager, client):
+    manager.grant(client.agent_id, "refund")
+    ran = []
+
+    @client.require_approval(action_name="refund", timeout_seconds=60)
+    def refund(amount):
+        ran.append(amount)
+        return "refunded"
+
+    def review(answer, *_, **__):
+        if answer.request.method == "POST" and answer.json().get("status") == "pending":
+            assert ran == []
+            manager.review(answer.json()["id"], "approve")
+
+    client.session.hooks["response"].append(review)
+    assert refund(12.5) == "refunded"
+    assert ran == [12.5]
 
 
 def pending(client, review, **arguments):

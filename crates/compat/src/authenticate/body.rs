@@ -4,7 +4,7 @@
 use aim_core::{Code, Error, Result, Timestamp};
 use aim_platform::{Authenticated, Authenticator, RequestHead, auth::AuthFuture};
 
-use super::{BODY_SCHEME, Signers, is_verification};
+use super::{BODY_SCHEME, Signers, counted, is_verification};
 use crate::signatures::{SignatureProblem, SignedAction};
 
 /// Headers that carry another credential, which is then the one that counts.
@@ -34,7 +34,7 @@ impl Authenticator for BodySignature {
     }
 
     fn authenticate<'a>(&'a self, head: &'a RequestHead<'a>, body: &'a [u8]) -> AuthFuture<'a> {
-        Box::pin(self.check(head, body))
+        Box::pin(async move { counted(self.check(head, body).await) })
     }
 }
 

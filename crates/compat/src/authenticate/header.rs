@@ -6,7 +6,8 @@ use aim_crypto::keys::{PublicKey, signature_from_base64};
 use aim_platform::{Authenticated, Authenticator, RequestHead, auth::AuthFuture};
 
 use super::{
-    BODY_SCHEME, HEADER_SCHEME, Signers, body::checked_action, is_decided, is_verification, needed, target,
+    BODY_SCHEME, HEADER_SCHEME, Signers, body::checked_action, counted, is_decided, is_verification, needed,
+    target,
 };
 use crate::signatures::{SignatureProblem, unix_seconds, verify_header};
 
@@ -23,7 +24,7 @@ impl Authenticator for HeaderSignature {
     }
 
     fn authenticate<'a>(&'a self, head: &'a RequestHead<'a>, body: &'a [u8]) -> AuthFuture<'a> {
-        Box::pin(self.check(head, body))
+        Box::pin(async move { counted(self.check(head, body).await) })
     }
 }
 

@@ -159,6 +159,13 @@ impl From<SignatureProblem> for Error {
     }
 }
 
+/// Counts a refusal, for whoever watches.
+fn counted(result: Result<Authenticated>) -> Result<Authenticated> {
+    result.inspect_err(|error| {
+        metrics::counter!("aim_authentication_failures_total", "code" => error.code.slug()).increment(1);
+    })
+}
+
 /// The path and query of a request, as they were received.
 fn target<'a>(head: &RequestHead<'a>) -> &'a str {
     head.uri.path_and_query().map_or("/", |target| target.as_str())

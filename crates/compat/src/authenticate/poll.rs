@@ -8,7 +8,7 @@ use aim_crypto::keys::signature_from_base64;
 use aim_identity::{KnownAgent, KnownKey};
 use aim_platform::{Authenticated, Authenticator, RequestHead, auth::AuthFuture};
 
-use super::{POLL_SCHEME, Signers, VERIFICATIONS, needed, not_its_key};
+use super::{POLL_SCHEME, Signers, VERIFICATIONS, counted, needed, not_its_key};
 use crate::signatures::{SignatureProblem, poll_message, unix_seconds};
 
 /// Recognises and checks poll signatures.
@@ -22,7 +22,7 @@ impl Authenticator for PollSignature {
     }
 
     fn authenticate<'a>(&'a self, head: &'a RequestHead<'a>, _: &'a [u8]) -> AuthFuture<'a> {
-        Box::pin(self.check(head))
+        Box::pin(async move { counted(self.check(head).await) })
     }
 }
 

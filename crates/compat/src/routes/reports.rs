@@ -2,7 +2,7 @@
 //! so they are kept as what they are: unproven, first come, and of no weight.
 
 use actix_web::{HttpResponse, post, web};
-use aim_core::{Code, DecisionId, Timestamp, id::DecisionKind, role::permission};
+use aim_core::{Actor, Code, DecisionId, Timestamp, id::DecisionKind, role::permission};
 use aim_platform::{Anyone, ApiError, ApiResult, AuthedOrAgent, Body, PathId, Problem};
 use aim_violations::verification::ResultReport;
 use serde::{Deserialize, Serialize};
@@ -135,10 +135,15 @@ async fn keep(
     compat: &Compat,
 ) -> ApiResult<HttpResponse> {
     let kept = match caller {
-        Ok(caller) => {
+        Ok(AuthedOrAgent { ctx, .. }) if matches!(ctx.actor, Actor::Agent { .. }) => {
+            compat.verifications.report_result(&ctx, id, report).await?
+        }
+        // An organisation key proves the organisation, not that it was this agent that acted.
+        Ok(AuthedOrAgent { ctx, .. }) => {
+            compat.verifications.get(&ctx, id).await?;
             compat
                 .verifications
-                .report_result(&caller.ctx, id, report)
+                .report_untrusted_result(&ctx, id, report)
                 .await?
         }
         // No credential at all. One that is not valid is refused rather than ignored.
