@@ -1,1 +1,9 @@
-//! Reading the audit log.
+//! Reading the audit log: an organisation sees its own records, by page or as a file.
+
+pub mod model;
+pub mod routes;
+pub mod service;
+pub mod store;
+
+pub use model::{AuditEntry, AuditList};
+pub use service::AuditLogService;

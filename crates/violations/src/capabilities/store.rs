@@ -7,7 +7,9 @@ use aim_store::{
     schema::{agents, grants},
 };
 use chrono::TimeDelta;
-use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
+};
 
 /// How long an expired grant is still told of by a decision (`grant.expired`), in days.
 pub const EXPIRED_GRANT_DAYS: i64 = 30;
@@ -52,7 +54,8 @@ impl GrantRow {
     pub fn to_grant(&self) -> Result<Grant> {
         Ok(Grant {
             id: self.id.uuid(),
-            capability: CapabilityPattern::try_from(self.capability.as_str()).map_err(|error| self.corrupt(&error))?,
+            capability: CapabilityPattern::try_from(self.capability.as_str())
+                .map_err(|error| self.corrupt(&error))?,
             effect: self.effect()?,
             scope: self.scope()?,
             granted_at: *self.granted_at,
@@ -84,7 +87,9 @@ impl GrantRow {
 /// The effect of that name.
 #[must_use]
 pub fn effect_of(name: &str) -> Option<Effect> {
-    [Effect::Allow, Effect::RequireApproval, Effect::Deny].into_iter().find(|effect| effect.as_str() == name)
+    [Effect::Allow, Effect::RequireApproval, Effect::Deny]
+        .into_iter()
+        .find(|effect| effect.as_str() == name)
 }
 
 /// The agent's grants that a decision at `now` may speak of, oldest first: none that was revoked, and of
@@ -107,4 +112,117 @@ pub fn live_of_agent(
         .order(grants::id)
         .select(GrantRow::as_select())
         .load(c))?)
+}
+
+/// Holds the agent's row until the transaction ends, so that what is decided about its grants is decided
+/// one after the other. `false`: there is no such agent, or it was deleted.
+///
+/// # Errors
+/// The database's.
+pub fn lock_agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<bool> {
+    let row = agents::table
+        .find((organization, agent))
+        .filter(agents::deleted_at.is_null())
+        .select(agents::id);
+    let found: Option<AgentId> = match db {
+        Db::Pg(c) => row.for_update().first(&mut **c).optional()?,
+        // SQLite has one writer; there is nothing to wait for.
+        Db::Sqlite(c) => row.first(&mut **c).optional()?,
+    };
+    Ok(found.is_some())
+}
+
+/// Whether the organisation has this agent, deleted ones left out.
+///
+/// # Errors
+/// The database's.
+pub fn has_agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<bool> {
+    let found: Option<AgentId> = each!(db, c => agents::table
+        .find((organization, agent))
+        .filter(agents::deleted_at.is_null())
+        .select(agents::id)
+        .first(c)
+        .optional())?;
+    Ok(found.is_some())
+}
+
+/// The agent's grants that hold at `now`, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn active(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    now: Timestamp,
+) -> Result<Vec<GrantRow>> {
+    Ok(each!(db, c => grants::table
+        .filter(grants::org_id.eq(organization))
+        .filter(grants::agent_id.eq(agent))
+        .filter(grants::revoked_at.is_null())
+        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(Some(now))))
+        .order(grants::id)
+        .select(GrantRow::as_select())
+        .load(c))?)
+}
+
+/// The agent's newest `limit` grants, ended ones included, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn every(db: &mut Db, organization: OrganizationId, agent: AgentId, limit: i64) -> Result<Vec<GrantRow>> {
+    let mut rows: Vec<GrantRow> = each!(db, c => grants::table
+        .filter(grants::org_id.eq(organization))
+        .filter(grants::agent_id.eq(agent))
+        .order(grants::id.desc())
+        .limit(limit)
+        .select(GrantRow::as_select())
+        .load(c))?;
+    rows.reverse();
+    Ok(rows)
+}
+
+/// How many grants the agent ever had.
+///
+/// # Errors
+/// The database's.
+pub fn count_every(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<i64> {
+    Ok(each!(db, c => grants::table
+        .filter(grants::org_id.eq(organization))
+        .filter(grants::agent_id.eq(agent))
+        .count()
+        .get_result(c))?)
+}
+
+/// Stores a new grant. The agent's epoch must be bumped in the same transaction.
+///
+/// # Errors
+/// The database's.
+pub fn insert(db: &mut Db, row: &GrantRow) -> Result<()> {
+    each!(db, c => diesel::insert_into(grants::table).values(row).execute(c))?;
+    Ok(())
+}
+
+/// Withdraws a grant that was not withdrawn yet, and answers it. The agent's epoch must be bumped in the
+/// same transaction.
+///
+/// # Errors
+/// The database's.
+pub fn revoke(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    id: GrantId,
+    by: &str,
+    now: Timestamp,
+) -> Result<Option<GrantRow>> {
+    Ok(each!(db, c => diesel::update(grants::table
+            .filter(grants::org_id.eq(organization))
+            .filter(grants::id.eq(id))
+            .filter(grants::agent_id.eq(agent))
+            .filter(grants::revoked_at.is_null()))
+        .set((grants::revoked_at.eq(Some(now)), grants::revoked_by.eq(Some(by))))
+        .returning(GrantRow::as_returning())
+        .get_result(c)
+        .optional())?)
 }

@@ -6,7 +6,7 @@ use aim_store::{
     Db, Error, Result, each,
     schema::{organizations, policies},
 };
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
 
 /// A policy as it is stored.
 #[derive(Debug, Clone, PartialEq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -41,17 +41,23 @@ impl PolicyRow {
     /// [`Error::Corrupt`] when the row holds what no service of this crate would have written. A policy
     /// that cannot be read refuses the action: leaving it out would permit what it forbids.
     pub fn to_policy(&self) -> Result<Policy> {
-        let resources = list(&self.resources).ok_or_else(|| self.corrupt(&"resources is not a list of texts"))?;
+        let resources =
+            list(&self.resources).ok_or_else(|| self.corrupt(&"resources is not a list of texts"))?;
         let resources = resources
             .into_iter()
             .map(|text| ResourcePattern::try_from(text).map_err(|error| self.corrupt(&error)))
             .collect::<Result<Vec<_>>>()?;
-        let trust_below = self.trust_below.map(u8::try_from).transpose().map_err(|error| self.corrupt(&error))?;
+        let trust_below = self
+            .trust_below
+            .map(u8::try_from)
+            .transpose()
+            .map_err(|error| self.corrupt(&error))?;
         Ok(Policy {
             id: self.id.uuid(),
             name: self.name.clone(),
             effect: effect_of(&self.effect).ok_or_else(|| self.corrupt(&"unknown effect"))?,
-            capability: CapabilityPattern::try_from(self.capability.as_str()).map_err(|error| self.corrupt(&error))?,
+            capability: CapabilityPattern::try_from(self.capability.as_str())
+                .map_err(|error| self.corrupt(&error))?,
             resources,
             agent_types: list(&self.agent_types)
                 .ok_or_else(|| self.corrupt(&"agent_types is not a list of texts"))?,
@@ -72,7 +78,9 @@ fn list(column: &Json) -> Option<Vec<String>> {
 /// The effect of that name.
 #[must_use]
 pub fn effect_of(name: &str) -> Option<PolicyEffect> {
-    [PolicyEffect::Deny, PolicyEffect::RequireApproval].into_iter().find(|effect| effect_name(*effect) == name)
+    [PolicyEffect::Deny, PolicyEffect::RequireApproval]
+        .into_iter()
+        .find(|effect| effect_name(*effect) == name)
 }
 
 /// The name of an effect, as it is stored and sent.
@@ -125,12 +133,31 @@ pub fn count(db: &mut Db, organization: OrganizationId) -> Result<i64> {
     Ok(each!(db, c => policies::table.filter(policies::org_id.eq(organization)).count().get_result(c))?)
 }
 
+/// A page of policies, newest first.
+///
+/// # Errors
+/// The database's.
+pub fn page(
+    db: &mut Db,
+    organization: OrganizationId,
+    before: Option<PolicyId>,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<PolicyRow>> {
+    Ok(each!(db, c => {
+        let mut query = policies::table.filter(policies::org_id.eq(organization)).into_boxed();
+        if let Some(before) = before {
+            query = query.filter(policies::id.lt(before));
+        }
+        query.order(policies::id.desc()).limit(limit).offset(offset).select(PolicyRow::as_select()).load(c)
+    })?)
+}
+
 /// Removes a policy, and answers what it was.
 ///
 /// # Errors
 /// The database's.
 pub fn remove(db: &mut Db, organization: OrganizationId, id: PolicyId) -> Result<Option<PolicyRow>> {
-    use diesel::OptionalExtension;
     let found = each!(db, c => policies::table
         .find((organization, id))
         .select(PolicyRow::as_select())

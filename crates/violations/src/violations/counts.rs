@@ -8,12 +8,19 @@
 use std::collections::BTreeMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp};
-use aim_store::{Db, Result, schema::violation_counts};
-use chrono::{DateTime, TimeDelta};
-use diesel::{ExpressionMethods, RunQueryDsl, upsert::excluded};
+use aim_store::{Db, Result, each, schema::violation_counts};
+use chrono::TimeDelta;
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::sql, sql_types::BigInt,
+    upsert::excluded,
+};
 use uuid::Uuid;
 
-use super::store::ViolationRow;
+use super::{
+    model::Filter,
+    store::{self, ViolationRow},
+    window::{Parts, Window, start_of},
+};
 
 /// The most rows of one statement: PostgreSQL takes at most 65,535 parameters.
 const ROWS_PER_STATEMENT: usize = 1_000;
@@ -58,16 +65,7 @@ impl Granularity {
     /// The start of the bucket in which the moment lies.
     #[must_use]
     pub fn start_of(self, moment: Timestamp) -> Timestamp {
-        let seconds = moment.timestamp();
-        let start = seconds - seconds.rem_euclid(self.length().num_seconds());
-        DateTime::from_timestamp(start, 0).map_or(moment, Timestamp::new)
-    }
-
-    /// The first start of a bucket that is not before the moment.
-    #[must_use]
-    pub fn start_at_or_after(self, moment: Timestamp) -> Timestamp {
-        let start = self.start_of(moment);
-        if start == moment { start } else { start + self.length() }
+        start_of(moment, self.length())
     }
 }
 
@@ -126,7 +124,14 @@ impl CountKey {
         let mut tally = BTreeMap::new();
         for row in rows {
             let (severity, capability) = (&row.severity, &row.attempted_capability);
-            for key in Self::of(row.org_id, row.agent_id, row.created_at, severity, capability, row.is_blocked) {
+            for key in Self::of(
+                row.org_id,
+                row.agent_id,
+                row.created_at,
+                severity,
+                capability,
+                row.is_blocked,
+            ) {
                 *tally.entry(key).or_insert(0) += 1;
             }
         }
@@ -197,4 +202,88 @@ pub fn add(db: &mut Db, tally: &BTreeMap<CountKey, i64>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+macro_rules! counters {
+    ($organization:expr, $filter:expr, $granularity:expr, $window:expr) => {{
+        let capability = $filter
+            .capability
+            .clone()
+            .unwrap_or_else(|| EVERY_CAPABILITY.to_owned());
+        let mut query = violation_counts::table
+            .filter(violation_counts::org_id.eq($organization))
+            .filter(violation_counts::agent_id.eq($filter.agent.unwrap_or_else(every_agent)))
+            .filter(violation_counts::granularity.eq($granularity.as_str()))
+            .filter(violation_counts::attempted_capability.eq(capability))
+            .into_boxed();
+        if let Some(from) = $window.from {
+            query = query.filter(violation_counts::bucket.ge(from));
+        }
+        if let Some(to) = $window.to {
+            query = query.filter(violation_counts::bucket.lt(to));
+        }
+        if !$filter.severities.is_empty() {
+            query = query.filter(violation_counts::severity.eq_any($filter.severity_names()));
+        }
+        if let Some(blocked) = $filter.blocked {
+            query = query.filter(violation_counts::is_blocked.eq(blocked));
+        }
+        query
+    }};
+}
+
+/// How many violations the filter selects.
+///
+/// # Errors
+/// The database's.
+pub fn total(db: &mut Db, organization: OrganizationId, filter: &Filter) -> Result<i64> {
+    let parts = Parts::of(filter.window);
+    let mut total = 0;
+    for window in &parts.rows {
+        total += store::count_rows(db, organization, filter, *window)?;
+    }
+    for window in &parts.hours {
+        total += sum(db, organization, filter, Granularity::Hour, *window)?;
+    }
+    if let Some(window) = parts.days {
+        total += sum(db, organization, filter, Granularity::Day, window)?;
+    }
+    Ok(total)
+}
+
+fn sum(
+    db: &mut Db,
+    organization: OrganizationId,
+    filter: &Filter,
+    granularity: Granularity,
+    window: Window,
+) -> Result<i64> {
+    // Diesel's `sum` of a BigInt is a Numeric, which SQLite does not have.
+    Ok(
+        each!(db, c => counters!(organization, filter, granularity, window)
+        .select(sql::<BigInt>("CAST(COALESCE(SUM(count), 0) AS BIGINT)"))
+        .get_result(c))?,
+    )
+}
+
+/// The days from the first to the last on which the filter selects anything, whatever its window; nothing
+/// if it never does. It spares a page the search where there is nothing to find.
+///
+/// # Errors
+/// The database's.
+pub fn extent(db: &mut Db, organization: OrganizationId, filter: &Filter) -> Result<Option<Window>> {
+    let (day, always) = (Granularity::Day, Window::default());
+    let first: Option<Timestamp> = each!(db, c => counters!(organization, filter, day, always)
+        .order(violation_counts::bucket.asc())
+        .select(violation_counts::bucket)
+        .first(c)
+        .optional())?;
+    let last: Option<Timestamp> = each!(db, c => counters!(organization, filter, day, always)
+        .order(violation_counts::bucket.desc())
+        .select(violation_counts::bucket)
+        .first(c)
+        .optional())?;
+    Ok(first
+        .zip(last)
+        .map(|(first, last)| Window::between(first, last + day.length())))
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp, ViolationId};
-use aim_store::{Db, Result, schema::violation_groups};
-use diesel::{ExpressionMethods, RunQueryDsl, dsl::case_when, upsert::excluded};
+use aim_store::{Db, Result, each, schema::violation_groups};
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper, dsl::case_when, upsert::excluded};
 
 use super::store::ViolationRow;
 
@@ -190,4 +190,50 @@ pub fn upsert(db: &mut Db, changes: &BTreeMap<GroupKey, GroupChange>) -> Result<
         }
     }
     Ok(())
+}
+
+macro_rules! groups_of {
+    ($organization:expr, $agent:expr) => {{
+        let mut query = violation_groups::table
+            .filter(violation_groups::org_id.eq($organization))
+            .into_boxed();
+        if let Some(agent) = $agent {
+            query = query.filter(violation_groups::agent_id.eq(agent));
+        }
+        query
+    }};
+}
+
+/// Groups of an agent or of the whole organisation, the one seen last first.
+///
+/// # Errors
+/// The database's.
+pub fn page(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: Option<AgentId>,
+    before: Option<ViolationId>,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<GroupRow>> {
+    Ok(each!(db, c => {
+        let mut query = groups_of!(organization, agent);
+        if let Some(before) = before {
+            query = query.filter(violation_groups::last_violation_id.lt(before));
+        }
+        query
+            .order(violation_groups::last_violation_id.desc())
+            .limit(limit)
+            .offset(offset)
+            .select(GroupRow::as_select())
+            .load(c)
+    })?)
+}
+
+/// How many groups there are.
+///
+/// # Errors
+/// The database's.
+pub fn count(db: &mut Db, organization: OrganizationId, agent: Option<AgentId>) -> Result<i64> {
+    Ok(each!(db, c => groups_of!(organization, agent).count().get_result(c))?)
 }

@@ -1,12 +1,19 @@
 //! Violations: every denied attempt is a row, counted and grouped, and read by page, as totals or whole.
 //!
-//! Who denies writes them, in the transaction of the decision, through [`record`]; nothing here decides.
+//! Who denies writes them, in the transaction of the decision; nothing here decides.
 
 pub mod counts;
 pub mod groups;
+pub mod model;
+pub mod routes;
+pub mod service;
 pub mod store;
+pub mod window;
 
 use aim_store::{Db, Result};
+
+pub use model::{Filter, ViolationGroupList, ViolationList, ViolationView};
+pub use service::ViolationService;
 
 /// Stores violations and brings totals and groups along, inside the caller's transaction.
 ///
