@@ -288,8 +288,9 @@ CREATE TABLE violations (
   PRIMARY KEY (org_id, id)
 );
 CREATE INDEX violations_by_agent_id_id ON violations (org_id, agent_id, id);
+CREATE INDEX violations_by_agent_id_severity_id ON violations (org_id, agent_id, severity, id);
 CREATE INDEX violations_by_severity_id ON violations (org_id, severity, id);
-CREATE INDEX violations_by_attempted_capability_id ON violations (org_id, attempted_capability, id);
+CREATE INDEX violations_by_attempted_capability_severity_id ON violations (org_id, attempted_capability, severity, id);
 
 CREATE TABLE violation_groups (
   org_id UUID NOT NULL,
@@ -305,6 +306,7 @@ CREATE TABLE violation_groups (
   PRIMARY KEY (org_id, agent_id, attempted_capability, reason_code)
 );
 CREATE INDEX violation_groups_by_last_violation_id ON violation_groups (org_id, last_violation_id);
+CREATE INDEX violation_groups_by_agent_id_last_violation_id ON violation_groups (org_id, agent_id, last_violation_id);
 
 CREATE TABLE violation_counts (
   org_id UUID NOT NULL,

@@ -288,8 +288,18 @@ CREATE TABLE violations (
   PRIMARY KEY (org_id, id)
 ) STRICT;
 CREATE INDEX violations_by_agent_id_id ON violations (org_id, agent_id, id);
+CREATE INDEX violations_by_agent_id_severity_id ON violations (org_id, agent_id, severity, id);
 CREATE INDEX violations_by_severity_id ON violations (org_id, severity, id);
-CREATE INDEX violations_by_attempted_capability_id ON violations (org_id, attempted_capability, id);
+CREATE INDEX violations_by_attempted_capability_severity_id ON violations (org_id, attempted_capability, severity, id);
+-- What SQLite is to assume of a large table. Without it, it guesses that an organisation has ten rows, and
+-- reads all severities of a range of time where it should read the one that is asked for.
+ANALYZE violations;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('violations', 'sqlite_autoindex_violations_1', '10000000 1000000 1'),
+  ('violations', 'violations_by_agent_id_id', '10000000 1000000 1000 1'),
+  ('violations', 'violations_by_severity_id', '10000000 1000000 250000 1'),
+  ('violations', 'violations_by_attempted_capability_severity_id', '10000000 1000000 20000 5000 1'),
+  ('violations', 'violations_by_agent_id_severity_id', '10000000 1000000 1000 250 1');
 
 CREATE TABLE violation_groups (
   org_id BLOB NOT NULL CHECK (length(org_id) = 16),
@@ -305,6 +315,7 @@ CREATE TABLE violation_groups (
   PRIMARY KEY (org_id, agent_id, attempted_capability, reason_code)
 ) STRICT;
 CREATE INDEX violation_groups_by_last_violation_id ON violation_groups (org_id, last_violation_id);
+CREATE INDEX violation_groups_by_agent_id_last_violation_id ON violation_groups (org_id, agent_id, last_violation_id);
 
 CREATE TABLE violation_counts (
   org_id BLOB NOT NULL CHECK (length(org_id) = 16),
