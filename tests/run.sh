@@ -30,7 +30,7 @@ lint() {
   say "clippy, community"
   cargo clippy --locked --workspace --all-targets -- -D warnings
   say "clippy, premium"
-  cargo clippy --locked -p aim -p aim-tests --all-targets --features aim/premium -- -D warnings
+  cargo clippy --locked -p aim -p aim-premium -p aim-tests --all-targets --features aim/premium,aim-tests/premium -- -D warnings
   if cargo deny --version >/dev/null 2>&1; then
     say "licences, bans, sources"
     cargo deny --locked --all-features check bans licenses sources
@@ -110,8 +110,8 @@ start_postgres() {
   done
   # AIM's own role is no superuser: row-level security holds for it.
   PGPASSWORD="$password" "$postgres_bin/psql" -qX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres \
-    -d postgres -c "CREATE ROLE aim LOGIN CREATEDB PASSWORD '$password'"
-  export AIM_TEST_POSTGRES_URL="postgres://aim:$password@127.0.0.1:$port/postgres"
+    -d postgres -c "CREATE ROLE aim LOGIN CREATEDB PASSWORD '$password'" -c "CREATE DATABASE aim OWNER aim"
+  export AIM_TEST_POSTGRES_URL="postgres://aim:$password@127.0.0.1:$port/aim"
   say "PostgreSQL: $("$postgres_bin/postgres" --version | head -n 1), port $port"
 }
 

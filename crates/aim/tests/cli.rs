@@ -12,6 +12,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use aim_client::{Client, KeyFolder, Rotation, SigningKey};
 use serde_json::Value;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -284,7 +285,7 @@ fn an_agent_is_registered_acts_and_leaves_evidence() {
     );
 
     let grants = [("db:read", "allow"), ("db:write", "require_approval")];
-    let client = aim_client::Client::builder()
+    let client = Client::builder()
         .server(&server.address)
         .api_key(key)
         .build()
@@ -363,6 +364,59 @@ fn an_agent_is_registered_acts_and_leaves_evidence() {
         told(&replayed)
     );
     assert!(server.stop());
+}
+
+#[test]
+fn a_rotation_that_was_cut_short_is_found_out() {
+    let home = Home::new();
+    let key = json(&home.init())["api_key"].as_str().unwrap().to_owned();
+    let server = Server::start(&home);
+    let agent = |arguments: &[&str]| {
+        home.aim(arguments)
+            .env("AIM_SERVER", &server.address)
+            .env("AIM_API_KEY", &key)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(code(&agent(&["agent", "create", "reader"])), 0);
+    let folder = KeyFolder::at(home.folder.path().join(".config/aim/agents"));
+    let identity = folder.load("reader").unwrap();
+
+    // The request never arrived: the server knows the old key only.
+    folder
+        .save_next(&identity.with_key(SigningKey::generate().unwrap()))
+        .unwrap();
+    let output = agent(&["agent", "rotate", "reader"]);
+    assert!(
+        code(&output) == 1 && told(&output).contains("did not happen"),
+        "{}",
+        told(&output)
+    );
+    assert_eq!(
+        folder.load("reader").unwrap().fingerprint(),
+        identity.fingerprint()
+    );
+
+    // The answer never arrived: the server knows the new key, and the old one is of no use any more.
+    let next = SigningKey::generate().unwrap();
+    folder.save_next(&identity.with_key(next.clone())).unwrap();
+    let client = Client::builder().agent(identity).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let at_once = Rotation {
+        grace_hours: Some(0),
+        ..Rotation::default()
+    };
+    runtime.block_on(client.rotate(next.clone(), &at_once)).unwrap();
+    let output = agent(&["agent", "rotate", "reader"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    assert_eq!(
+        folder.load("reader").unwrap().fingerprint(),
+        next.public().fingerprint()
+    );
+    assert!(folder.load_next("reader").unwrap().is_none());
 }
 
 #[test]

@@ -312,7 +312,8 @@ async fn rotate(arguments: RotateArguments, json: bool) -> Outcome {
     }
 }
 
-/// Finds out what became of a rotation whose answer was lost: if the server takes the next key, it counts.
+/// Finds out what became of a rotation whose answer was lost. A key is only thrown away when the server
+/// says that another one is current.
 async fn finish_rotation(
     arguments: &RotateArguments,
     folder: &KeyFolder,
@@ -320,21 +321,27 @@ async fn finish_rotation(
     next: AgentIdentity,
     json: bool,
 ) -> Outcome {
-    let as_next = agent_client(&arguments.server, next.clone())?;
-    match as_next.key_vault(next.agent_id).await {
-        Ok(vault) if vault.fingerprint.as_deref() == Some(next.fingerprint().as_str()) => {
-            folder.promote_next(&next)?;
-            told_rotation(&identity, &next, json);
-            Ok(ExitCode::SUCCESS)
+    let current = match agent_client(&arguments.server, next.clone())?
+        .key_vault(next.agent_id)
+        .await
+    {
+        Ok(vault) => vault.fingerprint,
+        Err(_) => {
+            agent_client(&arguments.server, identity.clone())?
+                .key_vault(identity.agent_id)
+                .await?
+                .fingerprint
         }
-        Err(error) if error.is_uncertain() => Err(error.into()),
-        _ => {
-            folder.discard_next(&identity.name)?;
-            Err(Failure::new(
-                "the rotation before this one did not happen; the key is the old one, run the command again",
-            ))
-        }
+    };
+    if current.as_deref() == Some(next.fingerprint().as_str()) {
+        folder.promote_next(&next)?;
+        told_rotation(&identity, &next, json);
+        return Ok(ExitCode::SUCCESS);
     }
+    folder.discard_next(&identity.name)?;
+    Err(Failure::new(
+        "the rotation before this one did not happen; the key is the old one, run the command again",
+    ))
 }
 
 fn told_rotation(old: &AgentIdentity, new: &AgentIdentity, json: bool) {

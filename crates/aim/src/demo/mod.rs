@@ -167,18 +167,9 @@ fn report(play: &Play) -> bool {
     ];
     rows.extend(play.events.iter().map(|event| {
         let mark = if event.is_as_expected() { "ok" } else { "!!" };
-        let got = if event.is_as_expected() {
-            "the same"
-        } else {
-            event.got.as_str()
-        };
-        vec![
-            mark.to_owned(),
-            event.agent.clone(),
-            event.what.clone(),
-            event.expected.clone(),
-            got.to_owned(),
-        ]
+        [mark, &event.agent, &event.what, &event.expected, &event.got]
+            .map(str::to_owned)
+            .to_vec()
     }));
     terminal::raw(&terminal::table(&rows));
     let count = |kind: Kind| play.events.iter().filter(|event| event.kind == kind).count();
