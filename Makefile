@@ -31,5 +31,7 @@ lint: ## formatting, clippy for both editions, licences and bans
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-bench: ## the benchmarks of docs/BENCHMARKS.md
+bench: ## the measurements of docs/BENCHMARKS.md; needs wrk and PostgreSQL
+	$(CARGO) build --locked --release -p aim -p aim-client -p aim-platform --bin aim --example prepare_load --example signature_only
+	tests/bench/bench.py
 	$(CARGO) bench --locked -p aim-decision

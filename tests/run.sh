@@ -121,6 +121,25 @@ run_tests() {
   cargo test --locked --workspace
   say "tests, premium, on SQLite and PostgreSQL"
   cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
+  local server="${CARGO_TARGET_DIR:-target}/debug/aim"
+  cargo build --locked -p aim
+  need_venv
+  say "the published aim-sdk, unmodified, on SQLite and PostgreSQL"
+  tests/sdk/run.sh "$server" -q
+  say "malformed input over the served OpenAPI document"
+  tests/fuzz/run.sh "$server"
+}
+
+# The SDK and the fuzzer are Python packages, each in a virtual environment of its own.
+need_venv() {
+  python3 -c 'import ensurepip, venv' 2>/dev/null && return 0
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "python3 cannot make virtual environments: install the package python3-venv" >&2
+    return 1
+  fi
+  say "installing python3-venv"
+  DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 }
 
 case "$what" in

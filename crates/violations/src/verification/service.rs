@@ -132,7 +132,9 @@ impl VerificationService {
             .write(ctx.organization, move |db| {
                 let row = store::find(db, ctx.organization, id)?.ok_or_else(Error::not_found)?;
                 ctx.acts_for(row.agent_id)?;
-                keep_report(db, &ctx, &row, &report, true)
+                // Only the agent itself can know; a person's word is kept, and marked as what it is.
+                let by_agent = matches!(ctx.actor, Actor::Agent { .. });
+                keep_report(db, &ctx, &row, &report, by_agent)
             })
             .await
     }
