@@ -4,7 +4,6 @@ use aim_core::{AgentId, Ctx, OrganizationId, Timestamp, ctx::ActorRef};
 use aim_crypto::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fmt::Write as _;
 
 /// What sort of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,14 +168,4 @@ pub fn commitment(salt: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut pieces: Vec<&[u8]> = vec![salt];
     pieces.extend(hashes.iter().map(<[u8; 32]>::as_slice));
     digest::sha256_parts(&pieces)
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

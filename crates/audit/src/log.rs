@@ -1,14 +1,14 @@
 //! Appending to the log and reading it by pages.
 
 use aim_core::{AgentId, Id, Json, OrganizationId, Timestamp, id::uuid_at};
-use aim_crypto::digest;
+use aim_crypto::digest::{self, hex};
 use aim_store::{
     Db, Error, Result, each,
     schema::{audit_head, audit_log},
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
-use crate::leaf::{Details, Entry, Leaf, LeafKind, LeafRef, commitment, hex, leaf_hash, link};
+use crate::leaf::{Details, Entry, Leaf, LeafKind, LeafRef, commitment, leaf_hash, link};
 
 /// A record of the log.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]

@@ -2,6 +2,7 @@
 //! that the leaves tell of.
 
 use aim_core::{Id, OrganizationId, ctx::ActorRef};
+use aim_crypto::digest::hex;
 use aim_store::{
     Db, Result, each,
     schema::{audit_log, decisions},
@@ -10,7 +11,7 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, Select
 use serde::Serialize;
 
 use crate::{
-    leaf::{Leaf, commitment, hex, leaf_hash, link},
+    leaf::{Leaf, commitment, leaf_hash, link},
     log::{Record, canonical, head},
 };
 

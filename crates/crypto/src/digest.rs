@@ -26,6 +26,24 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
     fixed(digest::digest(&digest::SHA256, message).as_ref())
 }
 
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let nibble = |value: u8| {
+        char::from(if value < 10 {
+            b'0' + value
+        } else {
+            b'a' + value - 10
+        })
+    };
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(nibble(byte >> 4));
+        text.push(nibble(byte & 0x0f));
+    }
+    text
+}
+
 /// SHA-256 (FIPS 180-4) over the concatenation of `parts`, without copying them together.
 #[must_use]
 pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {

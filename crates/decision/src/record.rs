@@ -16,7 +16,6 @@ use crate::verdict::Verdict;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fmt::Write as _;
 use thiserror::Error;
 
 /// The version of [`Inputs`] that this crate writes and reads.
@@ -55,11 +54,17 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// A digest in lower-case hexadecimal.
 #[must_use]
 pub fn hexadecimal(digest: &[u8; 32]) -> String {
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let nibble = |value: u8| {
+        char::from(if value < 10 {
+            b'0' + value
+        } else {
+            b'a' + value - 10
+        })
+    };
+    digest
+        .iter()
+        .flat_map(|byte| [nibble(byte >> 4), nibble(byte & 0x0f)])
+        .collect()
 }
 
 /// What is recorded beside a verdict: the call, and the digest of the snapshot it was judged by.

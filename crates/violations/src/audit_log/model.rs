@@ -2,6 +2,7 @@
 
 use aim_audit::Record;
 use aim_core::{AgentId, Code, Cursor, Error, Id, PageRequest, Result, Timestamp, ctx::ActorRef};
+use aim_crypto::digest::hex;
 use aim_decision::record::hexadecimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -281,13 +282,5 @@ impl From<Record> for AuditLine {
             details: row.details.map(|details| details.0),
             salt: row.salt.as_deref().map(hex),
         }
-    }
-}
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    match bytes.try_into() {
-        Ok(digest) => hexadecimal(digest),
-        Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }

@@ -10,7 +10,7 @@ use aim_audit::{Details, Entry, Kind, LeafRef, commitment};
 use aim_core::{
     Actor, AgentCredential, Ctx, DecisionId, Error, Json, Result, Timestamp, ViolationId, ctx::ActorRef,
 };
-use aim_crypto::digest;
+use aim_crypto::digest::{self, hex};
 use aim_decision::{
     Call, CapabilityName, CapabilityPattern, Credential, DeciderKind, Inputs, Outcome, Verdict,
     canonical_bytes, decide,
@@ -437,17 +437,6 @@ fn decide_one(
 
 fn text(bytes: Vec<u8>) -> aim_store::Result<String> {
     String::from_utf8(bytes).map_err(|error| aim_store::Error::Corrupt(error.to_string()))
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Every denial is a violation, with its group and its counts.

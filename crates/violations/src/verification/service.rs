@@ -2,7 +2,7 @@
 
 use aim_audit::Entry;
 use aim_core::{Actor, AgentId, Code, Ctx, Cursor, DecisionId, Error, PageRequest, Result};
-use aim_crypto::digest;
+use aim_crypto::digest::{self, hex};
 use aim_decision::{Inputs, Outcome, Reason, Verdict, decide};
 use aim_platform::{Kernel, NonceClaim};
 use aim_store::{Db, Scope, Store};
@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    batch::{Decided, DecisionQueue, Item, hex},
+    batch::{Decided, DecisionQueue, Item},
     model::{
         ActionRequest, AuditPlace, DecisionFilter, DecisionList, DecisionView, ResultReport, ResultView,
         ReviewRequest,
