@@ -94,9 +94,13 @@ impl Store {
             path,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY; \
-             PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;",
+             PRAGMA wal_autocheckpoint = 32000; PRAGMA journal_size_limit = 67108864;",
         )?;
         migrate::migrate(&mut writing, migrations)?;
+        let checkpoints = Db::open_sqlite(
+            path,
+            "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA cache_size = -512;",
+        )?;
         let path = path.to_owned();
         let open = move || {
             Db::open_sqlite(
@@ -105,7 +109,7 @@ impl Store {
                  PRAGMA temp_store = MEMORY;",
             )
         };
-        let writer = Writer::start(writing)?;
+        let writer = Writer::start(writing, checkpoints)?;
         Ok(Self(Arc::new(Inner {
             pool: Pool::new(readers.max(1), Box::new(open)),
             writer: Some(writer),

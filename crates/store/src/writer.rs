@@ -50,17 +50,54 @@ impl<T: Send, F: Fn(&mut Db) -> Result<T> + Send> Work for Piece<T, F> {
     }
 }
 
+/// After how many batches the log is copied into the database.
+const BATCHES_A_CHECKPOINT: usize = 8;
+
+/// Copies SQLite's log into the database on a thread and a connection of its own, so that the writer
+/// does not stop for it. The writer's own checkpoint is only the backstop that bounds the log.
+struct Checkpointer {
+    wake: SyncSender<()>,
+    batches: usize,
+}
+
+impl Checkpointer {
+    fn start(mut db: Db) -> Result<Self> {
+        let (wake, woken) = sync_channel::<()>(1);
+        std::thread::Builder::new()
+            .name("aim-checkpoint".to_owned())
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    // PASSIVE never waits for a reader or the writer; what it leaves is for the next one.
+                    if let Err(error) = db.execute("PRAGMA wal_checkpoint(PASSIVE)") {
+                        tracing::warn!(%error, "the log could not be copied into the database");
+                    }
+                }
+            })
+            .map_err(|error| Error::Connection(error.to_string()))?;
+        Ok(Self { wake, batches: 0 })
+    }
+
+    fn note_batch(&mut self) {
+        self.batches += 1;
+        // When it is busy still, the next batch asks again.
+        if self.batches >= BATCHES_A_CHECKPOINT && self.wake.try_send(()).is_ok() {
+            self.batches = 0;
+        }
+    }
+}
+
 /// The way to the writer's thread.
 #[derive(Clone)]
 pub(crate) struct Writer(SyncSender<Box<dyn Work>>);
 
 impl Writer {
-    /// Starts the writer's thread on a connection of its own.
-    pub(crate) fn start(db: Db) -> Result<Self> {
+    /// Starts the writer's thread on a connection of its own, and another one for checkpoints.
+    pub(crate) fn start(db: Db, checkpoints: Db) -> Result<Self> {
+        let checkpointer = Checkpointer::start(checkpoints)?;
         let (sender, receiver) = sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("aim-writer".to_owned())
-            .spawn(move || drive(db, &receiver))
+            .spawn(move || drive(db, checkpointer, &receiver))
             .map_err(|error| Error::Connection(error.to_string()))?;
         Ok(Self(sender))
     }
@@ -73,7 +110,7 @@ impl Writer {
     }
 }
 
-fn drive(mut db: Db, queue: &Receiver<Box<dyn Work>>) {
+fn drive(mut db: Db, mut checkpointer: Checkpointer, queue: &Receiver<Box<dyn Work>>) {
     let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH);
     while let Ok(first) = queue.recv() {
         batch.push(first);
@@ -91,6 +128,7 @@ fn drive(mut db: Db, queue: &Receiver<Box<dyn Work>>) {
         for work in batch.drain(..) {
             work.finish(failure.as_deref());
         }
+        checkpointer.note_batch();
     }
 }
 

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{
     model::{AgentFilter, AgentList, AgentView, NewAgent, RegisteredAgent, UpdateAgent, status_text},
-    rules::check_text,
+    rules::{check_name, check_text},
     store::{self, AgentRow},
 };
 
@@ -184,6 +184,10 @@ impl AgentService {
     /// # Errors
     /// The database's; `resource.not_found` when an agent asks for another one.
     pub async fn get_by_name(&self, ctx: &Ctx, name: &str) -> Result<Option<AgentView>> {
+        if check_name(name).is_err() {
+            // No agent has such a name; PostgreSQL could not even be asked for one with U+0000.
+            return Ok(None);
+        }
         let (organization, name) = (ctx.organization, name.to_owned());
         let found = self
             .kernel

@@ -3,7 +3,6 @@
 use aim_audit::Record;
 use aim_core::{AgentId, Code, Cursor, Error, Id, PageRequest, Result, Timestamp, ctx::ActorRef};
 use aim_crypto::digest::hex;
-use aim_decision::record::hexadecimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
