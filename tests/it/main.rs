@@ -1,0 +1,24 @@
+//! What crosses crates, on both databases and in both editions.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "tests and what they share"
+)]
+
+mod catalogue;
+mod crash;
+mod disk_full;
+mod docs;
+mod editions;
+mod house;
+mod malformed;
+mod matrix;
+mod process;
+mod tenants;
+mod two_nodes;
+mod verified_action;

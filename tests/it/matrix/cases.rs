@@ -1,0 +1,255 @@
+//! For each route, something that it can be used on: ids for the places of its path, and a body that is good.
+
+use aim_core::Role;
+use aim_crypto::possession::Purpose;
+use aim_tests::{PASSWORD, TenantOf, TestAgent, fresh_key, possession_proof};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    callers::{Kind, World},
+    routes::Route,
+};
+
+/// What a user changes its password to, for as long as it takes to change it back.
+pub const NEXT_PASSWORD: &str = "another quiet harbour";
+
+/// A use of a route.
+pub struct Case<'a> {
+    /// What stands in the places of the path.
+    pub ids: Vec<String>,
+    /// The body.
+    pub body: Option<Value>,
+    /// The agent that it is about.
+    pub agent: TestAgent<'a>,
+}
+
+/// A name that nothing has.
+fn fresh_name() -> String {
+    format!("thing-{}", uuid::Uuid::new_v4().simple())
+}
+
+/// Prepares a use of `route` by `kind`: fresh wherever the route changes what it is used on.
+pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'a> {
+    let app = world.app;
+    let tenant = match kind {
+        Kind::ForeignAdmin | Kind::ForeignAgent => app.other_tenant().await,
+        _ => app.tenant(),
+    };
+    let case = |ids: Vec<String>, body: Option<Value>| Case {
+        ids,
+        body,
+        agent: world.subject.clone(),
+    };
+    let path = route.path.trim_start_matches("/api/v1/");
+    if path.starts_with("auth/") || path == "setup" {
+        let (ids, body) = sign_in_case(tenant, path, kind, &route.method).await;
+        return case(ids, body);
+    }
+    if path.starts_with("users") || path.starts_with("api-keys") || path.starts_with("policies") {
+        let (ids, body) = organization_case(tenant, path, &route.method).await;
+        return case(ids, body);
+    }
+    if route.method == Method::GET
+        && !path.contains("verifications/{")
+        && !path.starts_with("capability-requests/{")
+    {
+        let ids = if route.has_ids() {
+            vec![world.subject.id.to_string()]
+        } else {
+            Vec::new()
+        };
+        return case(ids, None);
+    }
+    match path {
+        "agents/challenges" => case(Vec::new(), None),
+        "agents" => {
+            let registrar = tenant.user(Role::Admin).await;
+            case(
+                Vec::new(),
+                Some(TestAgent::registration(&registrar, &fresh_name(), &fresh_key()).await),
+            )
+        }
+        "public/agents/register" => case(Vec::new(), Some(json!({"name": fresh_name()}))),
+        "verifications" => case(Vec::new(), Some(json!({"action": "db:read"}))),
+        "sdk-api/verifications" => {
+            let body = json!({"agentId": world.subject.id, "capability": "db:read", "context": {}});
+            case(Vec::new(), Some(body))
+        }
+        _ => agent_case(tenant, path, route).await,
+    }
+}
+
+/// Sign-in, sign-out, sessions, passwords, set-up.
+async fn sign_in_case(
+    tenant: TenantOf<'_>,
+    path: &str,
+    kind: Kind,
+    method: &Method,
+) -> (Vec<String>, Option<Value>) {
+    match path {
+        "setup" => {
+            let body = json!({
+                "token": "aim_setup_x", "organization": "Third", "email": "third@example.com", "password": PASSWORD,
+            });
+            (Vec::new(), Some(body))
+        }
+        "auth/login" => (
+            Vec::new(),
+            Some(json!({"email": tenant.email(Role::Admin), "password": PASSWORD})),
+        ),
+        "auth/change-password" => (
+            Vec::new(),
+            Some(json!({"current_password": PASSWORD, "new_password": NEXT_PASSWORD})),
+        ),
+        "auth/sessions/{id}" => {
+            // A session of the caller's own, besides the one it calls with.
+            let role = if let Kind::User(role) = kind {
+                role
+            } else {
+                Role::Admin
+            };
+            let caller = tenant.user(role).await;
+            let extra = tenant.app().bearer(&tenant.sign_in(role).await);
+            let sessions = extra.get("/api/v1/auth/sessions?limit=100").await.expect(200);
+            let sessions = sessions["sessions"].as_array().unwrap();
+            let session = sessions
+                .iter()
+                .find(|session| session["current"] == true)
+                .unwrap();
+            drop(caller);
+            (vec![session["id"].as_str().unwrap().to_owned()], None)
+        }
+        _ => {
+            assert!(
+                ["auth/me", "auth/sessions", "auth/logout"].contains(&path),
+                "{method} {path} is new"
+            );
+            (Vec::new(), None)
+        }
+    }
+}
+
+/// Users, API keys, policies.
+async fn organization_case(
+    tenant: TenantOf<'_>,
+    path: &str,
+    method: &Method,
+) -> (Vec<String>, Option<Value>) {
+    let administrator = tenant.user(Role::Admin).await;
+    let (collection, _) = path.split_once('/').unwrap_or((path, ""));
+    let new = match collection {
+        "users" => {
+            let email = format!("{}@{}.example", fresh_name(), tenant.id());
+            json!({"email": email, "name": "Somebody", "role": "viewer", "password": PASSWORD})
+        }
+        "api-keys" => json!({"name": fresh_name(), "role": "viewer"}),
+        _ => json!({"name": fresh_name(), "effect": "deny", "capability": "unused:*"}),
+    };
+    if path == collection {
+        return (Vec::new(), (*method == Method::POST).then_some(new));
+    }
+    let made = administrator.post(&format!("/api/v1/{collection}"), &new).await;
+    let _ = made.expect(201);
+    let body = (collection == "users" && *method == Method::PATCH).then(|| json!({"name": "Somebody else"}));
+    (vec![made.member("id")], body)
+}
+
+/// What is about one agent, with an agent of its own.
+async fn agent_case<'a>(tenant: TenantOf<'a>, path: &str, route: &Route) -> Case<'a> {
+    let administrator = tenant.user(Role::Admin).await;
+    let agent = tenant.agent(&fresh_name(), &["db:read"]).await;
+    let id = agent.id.to_string();
+    let wish = json!({"capability": "db:write", "reason": "to write what was read"});
+    let (ids, body) = match (route.method.as_str(), path) {
+        ("PUT", "agents/{id}") => (vec![id], Some(json!({"description": "changed"}))),
+        ("DELETE", "agents/{id}") | ("POST", "agents/{id}/key-vault/challenges") => (vec![id], None),
+        ("POST", "agents/{id}/suspend") => (vec![id], Some(json!({"reason": "unexpected calls"}))),
+        ("POST", "agents/{id}/reactivate") => {
+            let suspension = json!({"reason": "to be reactivated"});
+            let _ = administrator
+                .post(&agent.path("/suspend"), &suspension)
+                .await
+                .expect(200);
+            (vec![id], None)
+        }
+        ("POST", "agents/{id}/key-vault/rotate") => {
+            let body = agent.rotation(&fresh_key(), 1).await;
+            (vec![id], Some(body))
+        }
+        ("POST", "agents/{id}/key-vault/replace") => {
+            let challenge = administrator
+                .send(Method::POST, &agent.path("/key-vault/challenges"), None)
+                .await;
+            let (challenge, key) = (challenge.member("challenge"), fresh_key());
+            let body = json!({
+                "public_key": key.public().spki_base64(),
+                "proof": possession_proof(Purpose::Rotate, &challenge, &key),
+                "challenge": challenge,
+                "reason": "the old one was lost",
+            });
+            (vec![id], Some(body))
+        }
+        ("POST", "agents/{id}/key-vault/revoke") => (vec![id], Some(json!({"reason": "stolen"}))),
+        ("POST", "agents/{id}/capabilities") => (vec![id], Some(json!({"capability": "db:write"}))),
+        ("DELETE", "agents/{id}/capabilities/{capability_id}") => {
+            let grant = agent.grant(json!({"capability": "db:write"})).await;
+            (vec![id, grant], None)
+        }
+        ("POST", "agents/{id}/capability-requests") => (vec![id], Some(wish)),
+        ("POST", "sdk-api/agents/{id}/capability-requests") => (
+            vec![id],
+            Some(json!({"capabilityType": "db:write", "reason": "to write what was read"})),
+        ),
+        ("POST", "sdk-api/agents/{id}/capabilities/register") => {
+            (vec![id], Some(json!({"capabilityType": "db:write"})))
+        }
+        ("GET" | "POST", path) if path.starts_with("capability-requests/{id}") => {
+            let asked = agent.post(&agent.path("/capability-requests"), &wish).await;
+            let _ = asked.expect(201);
+            let body = match path.rsplit_once('/') {
+                Some((_, "approve")) => Some(json!({"digest": asked.member("digest")})),
+                Some((_, "reject")) => Some(json!({"note": "not needed"})),
+                _ => None,
+            };
+            (vec![asked.member("id")], body)
+        }
+        ("GET" | "POST", path) if path.contains("verifications/{id}") => decided(&agent, path).await,
+        ("POST", "agents/{id}/api-keys") => (
+            vec![id],
+            Some(json!({"name": fresh_name(), "capabilities": ["db:read"]})),
+        ),
+        ("DELETE", "agents/{id}/api-keys/{key_id}") => {
+            let new = json!({"name": fresh_name(), "capabilities": ["db:read"]});
+            let made = administrator.post(&agent.path("/api-keys"), &new).await;
+            let _ = made.expect(201);
+            (vec![id, made.member("id")], None)
+        }
+        _ => panic!("{route} is new: say in tests/it/matrix/cases.rs how it is used"),
+    };
+    Case { ids, body, agent }
+}
+
+/// A decision, pending where it is to be reviewed, and what is to be done with it.
+async fn decided(agent: &TestAgent<'_>, path: &str) -> (Vec<String>, Option<Value>) {
+    let end = path.rsplit_once('/').map_or("", |(_, end)| end);
+    let review = matches!(end, "approve" | "reject");
+    let decision = agent
+        .ask(&json!({"action": "db:read", "approval_requested": review}))
+        .await;
+    assert_eq!(
+        decision.status,
+        if review { 202 } else { 201 },
+        "{}",
+        decision.text
+    );
+    let body = match end {
+        "approve" => Some(json!({"digest": decision.member("request_digest")})),
+        "reject" => Some(json!({"note": "not now"})),
+        "result" if path.starts_with("sdk-api") => Some(json!({"result": "success"})),
+        "result" => Some(json!({"outcome": "success"})),
+        "execution-status" => Some(json!({"executed": true})),
+        _ => None,
+    };
+    (vec![decision.member("id")], body)
+}

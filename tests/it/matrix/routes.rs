@@ -1,0 +1,409 @@
+//! The table: every operation, who may use it, and the status when it does what it is for.
+
+use std::fmt;
+
+use aim_core::{Permission, Role, role::permission};
+use reqwest::Method;
+
+use super::callers::Kind;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy)]
+pub enum Who {
+    /// Everybody; credentials are not looked at.
+    Everybody,
+    /// Everybody; but credentials that come along must be good, and must have the permission.
+    WithOrWithoutCredentials(Permission),
+    /// Users and organisation API keys with the permission.
+    People(Permission),
+    /// Signed-in users with the permission.
+    Users(Permission),
+    /// As people, or the agent that the path is about.
+    PeopleOrItself(Permission),
+    /// Agents, for themselves.
+    Agents,
+    /// Agents, named in the body.
+    AgentInBody,
+}
+
+impl Who {
+    /// The permission that people need.
+    pub const fn permission(self) -> Option<Permission> {
+        match self {
+            Self::WithOrWithoutCredentials(permission)
+            | Self::People(permission)
+            | Self::Users(permission)
+            | Self::PeopleOrItself(permission) => Some(permission),
+            Self::Everybody | Self::Agents | Self::AgentInBody => None,
+        }
+    }
+}
+
+/// What a caller is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// What the route is for.
+    Success,
+    /// 401, with a code that starts so.
+    Unauthenticated(&'static str),
+    /// 403, naming the permission where one is missing.
+    Forbidden(Option<&'static str>),
+    /// 404.
+    NotFound,
+}
+
+/// A line of the table.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, as the document has it.
+    pub path: &'static str,
+    /// Who may use it.
+    pub who: Who,
+    /// The status of success.
+    pub success: u16,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.path)
+    }
+}
+
+impl Route {
+    /// The path with these ids in its places.
+    pub fn target(&self, ids: &[String]) -> String {
+        let mut ids = ids.iter();
+        let segments = self
+            .path
+            .split('/')
+            .map(|segment| match segment.starts_with('{') {
+                true => ids.next().expect("an id for each place").as_str(),
+                false => segment,
+            });
+        segments.collect::<Vec<_>>().join("/")
+    }
+
+    /// Whether the path is about a thing of one organisation.
+    pub fn has_ids(&self) -> bool {
+        self.path.contains('{')
+    }
+
+    /// What `kind` is told.
+    pub fn expected(&self, kind: Kind) -> Expected {
+        let foreign = if self.has_ids() {
+            Expected::NotFound
+        } else {
+            Expected::Success
+        };
+        match (self.who, kind) {
+            (Who::Everybody, _) | (Who::WithOrWithoutCredentials(_), Kind::Nobody) => Expected::Success,
+            // Its body is the credential, and this one holds none.
+            (Who::AgentInBody, Kind::Nobody) => Expected::Unauthenticated("auth."),
+            (_, Kind::Nobody) => Expected::Unauthenticated("auth.credentials_missing"),
+            (_, Kind::BadToken | Kind::DisabledKey | Kind::ExpiredKey) => {
+                Expected::Unauthenticated("auth.credentials_invalid")
+            }
+            (Who::Agents, Kind::Itself | Kind::Peer | Kind::ForeignAgent)
+            | (Who::AgentInBody, Kind::Itself) => Expected::Success,
+            (Who::Agents | Who::AgentInBody, _) => Expected::Forbidden(None),
+            (Who::Users(_), Kind::Key(_)) => Expected::Forbidden(None),
+            (
+                Who::People(needed)
+                | Who::Users(needed)
+                | Who::PeopleOrItself(needed)
+                | Who::WithOrWithoutCredentials(needed),
+                Kind::User(role) | Kind::Key(role),
+            ) => {
+                if role >= needed.minimum {
+                    Expected::Success
+                } else {
+                    Expected::Forbidden(Some(needed.name))
+                }
+            }
+            (Who::People(needed) | Who::Users(needed), Kind::Itself | Kind::Peer | Kind::ForeignAgent) => {
+                Expected::Forbidden(Some(needed.name))
+            }
+            (Who::PeopleOrItself(_) | Who::WithOrWithoutCredentials(_), Kind::Itself) => Expected::Success,
+            (_, Kind::Peer | Kind::ForeignAgent | Kind::ForeignAdmin) => foreign,
+        }
+    }
+
+    /// Whether the caller's own sessions end by it.
+    pub fn ends_sessions(&self) -> bool {
+        matches!(self.path, "/api/v1/auth/logout" | "/api/v1/auth/sessions") && self.method != Method::GET
+    }
+}
+
+/// The permission of that name; of the premium edition's, its least role stands here, and is checked against
+/// the module's.
+fn needs(name: &'static str) -> Permission {
+    let premium = [
+        ("agent_api_keys:read", Role::Member),
+        ("agent_api_keys:write", Role::Manager),
+    ];
+    let community = permission::COMMUNITY
+        .iter()
+        .copied()
+        .find(|permission| permission.name == name);
+    community.unwrap_or_else(|| {
+        let (name, minimum) = premium
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .expect("a permission");
+        Permission {
+            name,
+            minimum,
+            meaning: "",
+        }
+    })
+}
+
+fn people(name: &'static str) -> Who {
+    Who::People(needs(name))
+}
+
+fn people_or_itself(name: &'static str) -> Who {
+    Who::PeopleOrItself(needs(name))
+}
+
+fn users() -> Who {
+    Who::Users(needs("self:manage"))
+}
+
+fn get(path: &'static str, who: Who) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        who,
+        success: 200,
+    }
+}
+
+fn post(path: &'static str, who: Who, success: u16) -> Route {
+    Route {
+        method: Method::POST,
+        path,
+        who,
+        success,
+    }
+}
+
+fn delete(path: &'static str, who: Who) -> Route {
+    Route {
+        method: Method::DELETE,
+        path,
+        who,
+        success: 204,
+    }
+}
+
+/// The table of an edition.
+pub fn routes(premium: bool) -> Vec<Route> {
+    let mut table = installation_and_people();
+    table.extend(agents_and_keys());
+    table.extend(decisions());
+    table.extend(compatibility());
+    if premium {
+        table.extend([
+            get("/api/v1/agents/{id}/api-keys", people("agent_api_keys:read")),
+            post(
+                "/api/v1/agents/{id}/api-keys",
+                people("agent_api_keys:write"),
+                201,
+            ),
+            delete(
+                "/api/v1/agents/{id}/api-keys/{key_id}",
+                people("agent_api_keys:write"),
+            ),
+        ]);
+    }
+    table
+}
+
+fn installation_and_people() -> Vec<Route> {
+    vec![
+        get("/api/v1/edition", Who::Everybody),
+        get("/api/v1/openapi.json", Who::Everybody),
+        // The installations of these tests are set up already, which is all that anybody is told.
+        post("/api/v1/setup", Who::Everybody, 409),
+        post("/api/v1/auth/login", Who::Everybody, 200),
+        post("/api/v1/auth/logout", users(), 204),
+        get("/api/v1/auth/me", users()),
+        get("/api/v1/auth/sessions", users()),
+        delete("/api/v1/auth/sessions", users()),
+        delete("/api/v1/auth/sessions/{id}", users()),
+        post("/api/v1/auth/change-password", users(), 204),
+        get("/api/v1/users", people("users:read")),
+        post("/api/v1/users", people("users:write"), 201),
+        get("/api/v1/users/{id}", people("users:read")),
+        Route {
+            method: Method::PATCH,
+            path: "/api/v1/users/{id}",
+            who: people("users:write"),
+            success: 200,
+        },
+        get("/api/v1/organizations/current", people("organization:read")),
+        get("/api/v1/api-keys", people("api_keys:read")),
+        post("/api/v1/api-keys", people("api_keys:write"), 201),
+        Route {
+            method: Method::PATCH,
+            path: "/api/v1/api-keys/{id}/disable",
+            who: people("api_keys:write"),
+            success: 200,
+        },
+        delete("/api/v1/api-keys/{id}", people("api_keys:write")),
+    ]
+}
+
+fn agents_and_keys() -> Vec<Route> {
+    vec![
+        post("/api/v1/agents/challenges", people("agents:write"), 201),
+        get("/api/v1/agents", people("agents:read")),
+        post("/api/v1/agents", people("agents:write"), 201),
+        get("/api/v1/agents/{id}", people_or_itself("agents:read")),
+        Route {
+            method: Method::PUT,
+            path: "/api/v1/agents/{id}",
+            who: people("agents:write"),
+            success: 200,
+        },
+        delete("/api/v1/agents/{id}", people("agents:delete")),
+        post("/api/v1/agents/{id}/suspend", people("agents:suspend"), 200),
+        post("/api/v1/agents/{id}/reactivate", people("agents:suspend"), 200),
+        get("/api/v1/agents/{id}/key-vault", people_or_itself("keys:read")),
+        get(
+            "/api/v1/agents/{id}/key-vault/history",
+            people_or_itself("keys:read"),
+        ),
+        post(
+            "/api/v1/agents/{id}/key-vault/challenges",
+            people_or_itself("keys:rotate"),
+            201,
+        ),
+        post(
+            "/api/v1/agents/{id}/key-vault/rotate",
+            people_or_itself("keys:rotate"),
+            200,
+        ),
+        post(
+            "/api/v1/agents/{id}/key-vault/replace",
+            people("keys:revoke"),
+            200,
+        ),
+        post("/api/v1/agents/{id}/key-vault/revoke", people("keys:revoke"), 200),
+        get("/api/v1/key-warnings", people("keys:read")),
+    ]
+}
+
+fn decisions() -> Vec<Route> {
+    vec![
+        get(
+            "/api/v1/agents/{id}/capabilities",
+            people_or_itself("capabilities:read"),
+        ),
+        post(
+            "/api/v1/agents/{id}/capabilities",
+            people("capabilities:grant"),
+            201,
+        ),
+        delete(
+            "/api/v1/agents/{id}/capabilities/{capability_id}",
+            people("capabilities:grant"),
+        ),
+        get(
+            "/api/v1/agents/{id}/capability-requests",
+            people_or_itself("capabilities:read"),
+        ),
+        post(
+            "/api/v1/agents/{id}/capability-requests",
+            people_or_itself("capabilities:request"),
+            201,
+        ),
+        get("/api/v1/capability-requests", people("capabilities:read")),
+        get(
+            "/api/v1/capability-requests/{id}",
+            people_or_itself("capabilities:read"),
+        ),
+        post(
+            "/api/v1/capability-requests/{id}/approve",
+            people("capabilities:review"),
+            200,
+        ),
+        post(
+            "/api/v1/capability-requests/{id}/reject",
+            people("capabilities:review"),
+            200,
+        ),
+        get("/api/v1/policies", people("policies:read")),
+        post("/api/v1/policies", people("policies:write"), 201),
+        delete("/api/v1/policies/{id}", people("policies:write")),
+        post("/api/v1/verifications", Who::Agents, 201),
+        get("/api/v1/verifications", people("verifications:read")),
+        get(
+            "/api/v1/verifications/{id}",
+            people_or_itself("verifications:read"),
+        ),
+        get("/api/v1/verifications/{id}/evidence", people("audit:read")),
+        post(
+            "/api/v1/verifications/{id}/result",
+            people_or_itself("agents:write"),
+            201,
+        ),
+        post(
+            "/api/v1/verifications/{id}/approve",
+            people("verifications:review"),
+            200,
+        ),
+        post(
+            "/api/v1/verifications/{id}/reject",
+            people("verifications:review"),
+            200,
+        ),
+        get("/api/v1/violations", people("violations:read")),
+        get("/api/v1/violations/groups", people("violations:read")),
+        get(
+            "/api/v1/agents/{id}/violations",
+            people_or_itself("violations:read"),
+        ),
+        get(
+            "/api/v1/agents/{id}/violations/groups",
+            people_or_itself("violations:read"),
+        ),
+        get("/api/v1/audit-logs", people("audit:read")),
+    ]
+}
+
+/// What the published SDKs use.
+fn compatibility() -> Vec<Route> {
+    let report = Who::WithOrWithoutCredentials(needs("agents:write"));
+    vec![
+        post("/api/v1/public/agents/register", people("agents:write"), 201),
+        get(
+            "/api/v1/sdk-api/agents/{identifier}",
+            people_or_itself("agents:read"),
+        ),
+        post("/api/v1/sdk-api/verifications", Who::AgentInBody, 201),
+        get(
+            "/api/v1/sdk-api/verifications/{id}",
+            people_or_itself("verifications:read"),
+        ),
+        post("/api/v1/sdk-api/verifications/{id}/result", report, 201),
+        post("/api/v1/sdk-api/verifications/{id}/execution-status", report, 201),
+        post(
+            "/api/v1/sdk-api/agents/{id}/capability-requests",
+            people_or_itself("capabilities:request"),
+            201,
+        ),
+        get(
+            "/api/v1/sdk-api/agents/{id}/capability-requests",
+            people_or_itself("capabilities:read"),
+        ),
+        post(
+            "/api/v1/sdk-api/agents/{id}/capabilities/register",
+            people_or_itself("capabilities:request"),
+            201,
+        ),
+    ]
+}
