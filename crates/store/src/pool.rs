@@ -1,11 +1,17 @@
 //! A few connections behind a fair semaphore. Whoever waits longest is served first; a connection
 //! that broke is dropped and replaced on the next use.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Db, Error, Result, store::Scope};
+
+/// How long a caller waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 type Open = dyn Fn() -> Result<Db> + Send + Sync;
 
@@ -28,11 +34,12 @@ impl Pool {
         }
     }
 
-    /// Waits for one's turn.
+    /// Waits for one's turn, but not for ever: while the database is away, every turn takes long.
     pub(crate) async fn permit(&self) -> Result<Permit> {
-        Arc::clone(&self.permits)
-            .acquire_owned()
+        let turn = Arc::clone(&self.permits).acquire_owned();
+        tokio::time::timeout(PATIENCE, turn)
             .await
+            .map_err(|_| Error::Connection("every connection to the database is in use".to_owned()))?
             .map_err(|_| Error::Connection("the store is closed".to_owned()))
     }
 

@@ -13,6 +13,12 @@ use crate::{
     writer::{Piece, Writer},
 };
 
+/// How long connecting to PostgreSQL may take.
+const CONNECTING: Duration = Duration::from_secs(3);
+
+/// How long PostgreSQL's machine may leave packets unacknowledged before a connection counts as broken.
+const SILENCE: Duration = Duration::from_secs(8);
+
 /// How often a transaction that lost a race is tried again.
 const ATTEMPTS: usize = 6;
 
@@ -120,9 +126,17 @@ impl Store {
         // The error of the parser may quote the URL, and the URL holds the password.
         let mut postgres = tokio_postgres::Config::from_str(url)
             .map_err(|_| Error::Connection("database.url is not a PostgreSQL connection URL".to_owned()))?;
-        postgres
-            .connect_timeout(Duration::from_secs(3))
-            .application_name("aim");
+        postgres.connect_timeout(CONNECTING).application_name("aim");
+        if postgres.get_tcp_user_timeout().is_none() {
+            // A server whose machine or network is gone closes nothing. Without these, a query waits for the
+            // kernel's retransmissions: a quarter of an hour, in which nobody is answered.
+            postgres
+                .tcp_user_timeout(SILENCE)
+                .keepalives(true)
+                .keepalives_idle(SILENCE)
+                .keepalives_interval(SILENCE / 4)
+                .keepalives_retries(4);
+        }
         let tls = tls_for(&mut postgres)?;
         let open = move || Db::open_postgres(&postgres, &tls);
         let mut first = open()?;
