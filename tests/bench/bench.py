@@ -128,7 +128,7 @@ def signature_only(server, folder, agents=1000, seconds=SECONDS):
                             text=True)
     peer.stdout.readline()
     note("signature check only", wrk(f"http://127.0.0.1:{port}", out, seconds))
-    peer.terminate()
+    peer.kill()
     peer.wait()
 
 

@@ -4,26 +4,29 @@
 //! [`AUTHORITY`], under which every node answers, as nodes behind a load balancer do: so the very same
 //! bytes can be sent to another node, or to the same one after it was killed.
 
+mod agent;
+mod node;
+
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
+    fs::File,
     io::{BufRead, BufReader, Write},
-    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     sync::LazyLock,
     time::{Duration, Instant},
 };
 
-use aim_client::{AgentIdentity, Client, Clock, NewAgent, PreparedRequest, Reply};
 use aim_store::{DatabaseConfig, Scope, Store, diesel, each};
 use diesel::RunQueryDsl;
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+pub use agent::{Said, Signer};
+pub use node::{Door, Node, Starting};
 
 /// The name that signed requests are for.
 pub const AUTHORITY: &str = "aim.test";
@@ -327,292 +330,4 @@ pub async fn new_postgres_database() -> Option<String> {
         .await
         .expect("a new database");
     Some(format!("{base}/{name}"))
-}
-
-/// A node that was started and has not yet said that it is ready.
-pub struct Starting {
-    child: Option<Child>,
-    address: oneshot::Receiver<SocketAddr>,
-    log: Option<tempfile::NamedTempFile>,
-    api_key: String,
-}
-
-impl Starting {
-    /// Waits for the line that says so.
-    ///
-    /// # Panics
-    /// With the node's log, when it ends instead or takes too long.
-    pub async fn ready(mut self) -> Node {
-        let log = self.log.take().expect("a log");
-        let Ok(Ok(address)) = tokio::time::timeout(PATIENCE, &mut self.address).await else {
-            let said = fs::read_to_string(log.path()).unwrap_or_default();
-            panic!("a node did not become ready:\n{said}");
-        };
-        let client = Client::builder()
-            .server(format!("http://{address}"))
-            .api_key(self.api_key.clone())
-            .timeout(PATIENCE)
-            .build()
-            .expect("a client");
-        Node {
-            child: self.child.take().expect("a child"),
-            door: Door {
-                address,
-                admin: client,
-            },
-            log,
-        }
-    }
-}
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            end(child);
-        }
-    }
-}
-
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-/// A node that serves. It ends with this value.
-pub struct Node {
-    child: Child,
-    door: Door,
-    log: tempfile::NamedTempFile,
-}
-
-impl Node {
-    /// SIGKILL; nothing can be tidied up.
-    pub fn kill(mut self) {
-        end(&mut self.child);
-    }
-
-    /// The process.
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// How to reach it, for tasks that may outlive it.
-    pub fn door(&self) -> Door {
-        self.door.clone()
-    }
-
-    /// What it logged so far.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.log.path()).unwrap_or_default()
-    }
-}
-
-impl std::ops::Deref for Node {
-    type Target = Door;
-
-    fn deref(&self) -> &Door {
-        &self.door
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        end(&mut self.child);
-        if std::thread::panicking() {
-            eprintln!("the log of the node at {}:\n{}", self.door.address, self.log());
-        }
-    }
-}
-
-/// The way to a node.
-#[derive(Clone)]
-pub struct Door {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// A client with the administrator's API key.
-    pub admin: Client,
-}
-
-impl Door {
-    /// Sends a request that was signed for [`AUTHORITY`] to this node, byte for byte.
-    ///
-    /// # Errors
-    /// When the node does not answer.
-    pub async fn send(&self, request: &PreparedRequest) -> aim_client::Result<Reply> {
-        let mut request = request.clone();
-        request.url.set_ip_host(self.address.ip()).expect("an address");
-        request.url.set_port(Some(self.address.port())).expect("a port");
-        request.set_header("host", AUTHORITY);
-        self.admin.send(request).await
-    }
-
-    /// The status of a path that needs no credentials.
-    pub async fn status(&self, path: &str) -> Option<u16> {
-        let request = self.admin.prepare(Method::GET, path, None::<&()>).ok()?;
-        self.admin.send(request).await.ok().map(|reply| reply.status)
-    }
-
-    /// Sends JSON as the administrator and expects success.
-    pub async fn post(&self, path: &str, body: Value) -> Value {
-        let request = self
-            .admin
-            .prepare(Method::POST, path, Some(&body))
-            .expect("a request");
-        let reply = self.admin.send(request).await.expect("an answer");
-        let text = String::from_utf8_lossy(&reply.body).into_owned();
-        assert!(
-            (200..300).contains(&reply.status),
-            "POST {path}: {} {text}",
-            reply.status
-        );
-        serde_json::from_slice(&reply.body).unwrap_or(Value::Null)
-    }
-
-    /// Removes something as the administrator and expects success.
-    pub async fn delete(&self, path: &str) {
-        let request = self
-            .admin
-            .prepare(Method::DELETE, path, None::<&()>)
-            .expect("a request");
-        let reply = self.admin.send(request).await.expect("an answer");
-        assert!(
-            (200..300).contains(&reply.status),
-            "DELETE {path}: {}",
-            reply.status
-        );
-    }
-
-    /// Registers an agent that may do `db:read`, narrowed by `scope`. Answers it with its grant.
-    pub async fn agent(&self, name: &str, scope: Value) -> (Signer, String) {
-        let identity = self
-            .admin
-            .create_agent(&NewAgent::named(name))
-            .await
-            .expect("an agent");
-        let path = format!("/api/v1/agents/{}/capabilities", identity.agent_id);
-        let grant = self
-            .post(&path, json!({"capability": "db:read", "scope": scope}))
-            .await;
-        (
-            Signer::new(identity),
-            grant["id"].as_str().expect("a grant").to_owned(),
-        )
-    }
-}
-
-/// An agent as its own process would be: it signs requests, for whichever node will get them.
-#[derive(Clone)]
-pub struct Signer {
-    /// Who it is.
-    pub id: Uuid,
-    client: Client,
-}
-
-impl Signer {
-    fn new(identity: AgentIdentity) -> Self {
-        let id = identity.agent_id;
-        let client = Client::builder()
-            .server(format!("http://{AUTHORITY}"))
-            .agent(identity)
-            .build()
-            .expect("a client");
-        Self { id, client }
-    }
-
-    /// A signed request for a decision.
-    pub fn wants(&self, action: &str) -> PreparedRequest {
-        self.wants_with(action, json!({}))
-    }
-
-    /// A signed request for a decision with a context.
-    pub fn wants_with(&self, action: &str, context: Value) -> PreparedRequest {
-        let body = json!({"action": action, "resource": "customers/42", "context": context});
-        self.signed(Method::POST, "/api/v1/verifications", Some(&body))
-    }
-
-    /// A signed request with a body that may be anything.
-    pub fn signed_bytes(&self, method: Method, target: &str, body: Vec<u8>) -> PreparedRequest {
-        let mut request = self.signed(Method::GET, "/", None);
-        request.method = method;
-        request.url = format!("http://{AUTHORITY}{target}").parse().expect("a target");
-        request.set_header("content-type", "application/json");
-        request.body = body;
-        let key = self.client.identity().expect("an agent").key();
-        request
-            .sign(key, Clock::system().seconds())
-            .expect("a signed request");
-        request
-    }
-
-    /// Its public key, as the published SDKs send it.
-    pub fn public_key(&self) -> String {
-        self.client
-            .identity()
-            .expect("an agent")
-            .public_key()
-            .spki_base64()
-    }
-
-    /// The present second, as text.
-    pub fn seconds(&self) -> String {
-        Clock::system().seconds().to_string()
-    }
-
-    /// Any signed request.
-    pub fn signed(&self, method: Method, path: &str, body: Option<&Value>) -> PreparedRequest {
-        self.client.prepare(method, path, body).expect("a signed request")
-    }
-}
-
-/// What a node said to a request for a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
-    /// A decision and its verdict.
-    Decided(Uuid, String),
-    /// A refusal: HTTP status and code.
-    Refused(u16, String),
-}
-
-impl Said {
-    /// Reads an answer. A decision counts only if the HTTP status says the same.
-    pub fn by(reply: &Reply) -> Self {
-        let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-        if let Some(code) = body["code"].as_str() {
-            return Self::Refused(reply.status, code.to_owned());
-        }
-        let (id, status) = (
-            body["id"].as_str().and_then(|id| id.parse().ok()),
-            body["status"].as_str(),
-        );
-        let expected = match reply.status {
-            201 => "approved",
-            202 => "pending",
-            403 => "denied",
-            _ => "",
-        };
-        match (id, status) {
-            (Some(id), Some(status)) if status == expected => Self::Decided(id, status.to_owned()),
-            _ => panic!("neither a decision nor a problem: {} {body}", reply.status),
-        }
-    }
-
-    /// Whether it is the refusal of a request that was used before.
-    pub fn is_replay(&self) -> bool {
-        *self == Self::Refused(401, "auth.signature_replayed".to_owned())
-    }
-
-    /// Whether nothing could be written, and so nothing was allowed.
-    pub fn is_unavailable(&self) -> bool {
-        *self == Self::Refused(503, "server.unavailable".to_owned())
-    }
-
-    /// Whether the action was approved.
-    pub fn is_approval(&self) -> bool {
-        matches!(self, Self::Decided(_, status) if status == "approved")
-    }
-
-    /// Whether it was denied, with evidence.
-    pub fn is_denial(&self) -> bool {
-        matches!(self, Self::Decided(_, status) if status == "denied")
-    }
 }
