@@ -313,7 +313,7 @@ def idle(folder):
         starts.append(server.ready_in)
         server.stop()
     server.start()
-    server.get("/api/v1/agents").read()
+    server.get("/api/v1/organizations/current").read()
     time.sleep(2)
     note("cold start to ready, existing database with 10,000 agents", f"{sorted(starts)[3] * 1000:.0f} ms median of 7")
     note("idle memory with 10,000 agents", f"{server.memory():.0f} MB")

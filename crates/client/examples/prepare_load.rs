@@ -7,7 +7,13 @@
 //! which are written to OUT.body and OUT.digest; OUT.keys has the public keys, OUT.authority the host
 //! that was signed.
 
-#![expect(clippy::print_stdout, clippy::expect_used, clippy::disallowed_methods, clippy::indexing_slicing, reason = "a tool for benchmarks fails loudly")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a tool for benchmarks fails loudly"
+)]
 
 use std::{
     io::Write,
@@ -21,7 +27,8 @@ use aim_crypto::{
 };
 use serde_json::json;
 
-const BODY: &str = r#"{"action":"db:read","resource":"customers/42","context":{"rows":10,"purpose":"support"}}"#;
+const BODY: &str =
+    r#"{"action":"db:read","resource":"customers/42","context":{"rows":10,"purpose":"support"}}"#;
 
 #[tokio::main]
 async fn main() {
@@ -33,22 +40,37 @@ async fn main() {
     let agents: usize = agents.parse().expect("AGENTS is a number");
     let requests: usize = requests.parse().expect("REQUESTS is a number");
     let ahead: i64 = rest.first().map_or(25, |text| text.parse().expect("seconds"));
-    let api_key = std::fs::read_to_string(key_file).expect("the API key's file").trim().to_owned();
-    let client = Client::builder().server(server).api_key(api_key).build().expect("a client");
+    let api_key = std::fs::read_to_string(key_file)
+        .expect("the API key's file")
+        .trim()
+        .to_owned();
+    let client = Client::builder()
+        .server(server)
+        .api_key(api_key)
+        .build()
+        .expect("a client");
 
     let mut keys = Vec::with_capacity(agents);
     for index in 0..agents {
         let key = SigningKey::generate().expect("randomness");
         let name = format!("load-{}-{index}", std::process::id());
-        let agent = client.register_with_key(&NewAgent::named(name), &key).await.expect("an agent");
+        let agent = client
+            .register_with_key(&NewAgent::named(name), &key)
+            .await
+            .expect("an agent");
         let path = format!("/api/v1/agents/{}/capabilities", agent.id);
         let grant = json!({"capability": "db:read", "scope": {"resources": ["customers/*"]}});
-        let _: serde_json::Value =
-            client.call(reqwest::Method::POST, &path, Some(&grant)).await.expect("a grant");
+        let _: serde_json::Value = client
+            .call(reqwest::Method::POST, &path, Some(&grant))
+            .await
+            .expect("a grant");
         keys.push(key);
     }
 
-    let authority = server.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let authority = server
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
     let headers = [("content-type", "application/json"), ("host", authority.as_str())];
     let view = RequestView {
         method: "POST",
@@ -58,7 +80,10 @@ async fn main() {
         query: None,
         headers: &headers,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
     let created = i64::try_from(now).expect("a time") + ahead;
     let mut file = std::io::BufWriter::new(std::fs::File::create(out).expect("OUT"));
     let mut digest = String::new();

@@ -39,8 +39,16 @@ impl Findings {
     pub fn report(self) {
         assert!(self.sent > 5_000, "only {} requests were sent", self.sent);
         // Were everything refused at the door, nothing would have been tried.
-        assert!(self.accepted > 500, "only {} requests were accepted", self.accepted);
-        assert!(self.fields_blamed > 2_000, "only {} bodies were read", self.fields_blamed);
+        assert!(
+            self.accepted > 500,
+            "only {} requests were accepted",
+            self.accepted
+        );
+        assert!(
+            self.fields_blamed > 2_000,
+            "only {} bodies were read",
+            self.fields_blamed
+        );
         eprintln!("XX {} {} {}", self.sent, self.accepted, self.fields_blamed);
         if self.kinds.is_empty() {
             return;
