@@ -49,7 +49,6 @@ impl Findings {
             "only {} bodies were read",
             self.fields_blamed
         );
-        eprintln!("XX {} {} {}", self.sent, self.accepted, self.fields_blamed);
         if self.kinds.is_empty() {
             return;
         }
