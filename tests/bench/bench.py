@@ -122,7 +122,7 @@ def load(server, folder, name, agents=1000, seconds=SECONDS, rate=14000):
 
 def signature_only(server, folder, agents=1000, seconds=SECONDS):
     out = pathlib.Path(folder) / "signatures"
-    prepare(server, out, agents, 22000 * seconds)
+    prepare(server, out, agents, 34000 * seconds)
     port = free_port()
     peer = subprocess.Popen([RELEASE / "examples/signature_only", str(port), f"{out}.keys"], stdout=subprocess.PIPE,
                             text=True)

@@ -16,8 +16,9 @@ function init(args)
 end
 
 function request()
-  local line = lines()
+  local line = lines and lines()
   if line == nil then
+    lines = nil
     -- Every prepared request is used up: whatever follows is refused, and shows as an error.
     return wrk.format("POST", "/api/v1/verifications", { ["Content-Type"] = "application/json" }, body)
   end

@@ -33,6 +33,8 @@ use crate::violations::{
 
 /// The most actions in one transaction.
 const BATCH: usize = 128;
+/// Up to here all that wait go into one transaction.
+const SMALL_BATCH: usize = 32;
 /// How many may wait before further ones are turned away.
 const QUEUE: usize = 8_192;
 /// How often a replay by one agent is written into the audit log.
@@ -149,7 +151,7 @@ async fn drive(queue: DecisionQueue) {
                 waiting.running -= 1;
                 return;
             }
-            let count = waiting.items.len().min(BATCH);
+            let count = share(waiting.items.len());
             waiting.items.drain(..count).unzip()
         };
         metrics::histogram!("aim_decision_batch_size")
@@ -177,6 +179,12 @@ async fn drive(queue: DecisionQueue) {
             }
         }
     }
+}
+
+/// How many of those that wait go into the next transaction: half of them once there are many, so
+/// that the others' signatures are checked while these are made durable, and neither side idles.
+fn share(waiting: usize) -> usize {
+    waiting.min(SMALL_BATCH.max(waiting / 2)).min(BATCH)
 }
 
 struct Batch {
