@@ -157,7 +157,7 @@ pub fn leaf_hash(leaf: &[u8]) -> [u8; 32] {
 }
 
 /// The link of a record: `SHA-256("AIM-LINK-V1" || link of the one before || leaf hash)`.
-pub(crate) fn link(before: &[u8], leaf_hash: &[u8; 32]) -> [u8; 32] {
+pub(crate) fn link(before: &[u8], leaf_hash: &[u8]) -> [u8; 32] {
     digest::sha256_parts(&[b"AIM-LINK-V1", before, leaf_hash])
 }
 

@@ -10,5 +10,5 @@ mod log;
 mod verify;
 
 pub use leaf::{Details, Entry, Kind, LeafRef, commitment, leaf_hash};
-pub use log::{Filter, Record, append, head, page};
+pub use log::{Filter, Record, Sealed, append, append_sealed, head, page, seal};
 pub use verify::{Finding, Report, verify};

@@ -8,7 +8,7 @@ use aim_store::{
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
-use crate::leaf::{Details, Entry, Leaf, LeafKind, LeafRef, commitment, leaf_hash, link};
+use crate::leaf::{Details, Entry, Kind, Leaf, LeafKind, LeafRef, commitment, leaf_hash, link};
 
 /// A record of the log.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -45,12 +45,34 @@ pub fn head(db: &mut Db) -> Result<(i64, Vec<u8>)> {
     Ok(each!(db, c => audit_head::table.find(1).select((audit_head::size, audit_head::link)).first(c))?)
 }
 
+/// An entry whose leaf is written and hashed; only its place in the log is open. Sealing needs no
+/// database, so it can be done before the transaction.
+#[derive(Debug, Clone)]
+pub struct Sealed(Record);
+
+impl Sealed {
+    /// Whether the leaf tells of a decision.
+    #[must_use]
+    pub fn is_decision(&self) -> bool {
+        self.0.kind == Kind::Decision.as_str()
+    }
+}
+
 /// Appends `entries` in their order. Call it last in the transaction: on PostgreSQL it takes the
 /// lock on the log's head, which every node wants.
 ///
 /// # Errors
 /// The database's.
 pub fn append(db: &mut Db, entries: Vec<Entry>) -> Result<Vec<LeafRef>> {
+    let sealed = entries.into_iter().map(seal).collect::<Result<_>>()?;
+    append_sealed(db, sealed)
+}
+
+/// [`append`] for entries that were sealed before.
+///
+/// # Errors
+/// The database's.
+pub fn append_sealed(db: &mut Db, entries: Vec<Sealed>) -> Result<Vec<LeafRef>> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
@@ -63,8 +85,9 @@ pub fn append(db: &mut Db, entries: Vec<Entry>) -> Result<Vec<LeafRef>> {
     };
     let mut records = Vec::with_capacity(entries.len());
     let mut places = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let record = record(entry, size, &before)?;
+    for Sealed(mut record) in entries {
+        record.leaf_index = size;
+        record.link = link(&before, &record.leaf_hash).to_vec();
         before.clone_from(&record.link);
         size += 1;
         places.push(LeafRef {
@@ -94,7 +117,11 @@ pub fn append(db: &mut Db, entries: Vec<Entry>) -> Result<Vec<LeafRef>> {
     Ok(places)
 }
 
-fn record(entry: Entry, index: i64, before: &[u8]) -> Result<Record> {
+/// Writes and hashes the leaf of `entry`.
+///
+/// # Errors
+/// When there is no randomness for a salt.
+pub fn seal(entry: Entry) -> Result<Sealed> {
     let id = Id::<LeafKind>::from_uuid(uuid_at(entry.at));
     let (commit, details, salt) = match entry.details {
         Details::None => (None, None, None),
@@ -126,8 +153,8 @@ fn record(entry: Entry, index: i64, before: &[u8]) -> Result<Record> {
     };
     let leaf = serde_json::to_string(&leaf).map_err(|error| Error::Corrupt(error.to_string()))?;
     let hash = leaf_hash(leaf.as_bytes());
-    Ok(Record {
-        leaf_index: index,
+    Ok(Sealed(Record {
+        leaf_index: 0,
         org_id: entry.organization,
         id,
         created_at: entry.at,
@@ -141,10 +168,10 @@ fn record(entry: Entry, index: i64, before: &[u8]) -> Result<Record> {
         outcome: entry.outcome.to_owned(),
         leaf,
         leaf_hash: hash.to_vec(),
-        link: link(before, &hash).to_vec(),
+        link: Vec::new(),
         details,
         salt,
-    })
+    }))
 }
 
 /// The bytes that a commitment covers: compact JSON with sorted keys, so that `jsonb` gives them back.

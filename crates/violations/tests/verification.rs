@@ -13,7 +13,7 @@ use aim_testkit::{
 };
 use aim_violations::{
     VerificationService,
-    verification::{ActionRequest, ResultReport, ReviewRequest},
+    verification::{ActionRequest, ResultReport, ReviewRequest, model::DecisionFilter},
 };
 use chrono::TimeDelta;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
@@ -521,5 +521,74 @@ async fn a_log_cut_at_its_end_with_its_head_is_told_by_a_head_noted_earlier() {
             .await
             .unwrap();
         assert!(report.findings[0].problem.contains("cut off"), "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agents_decisions_are_listed_newest_first_by_pages_and_by_status() {
+    for database in databases().await {
+        let world = World::on(database).await;
+        world.grant("db:read", "allow", json!({})).await;
+        let other = seed_agent(&world.database.store, world.organization.organization, "other").await;
+        let mut stranger = world.ctx(start());
+        let fingerprint = other.key.public().fingerprint().to_string();
+        stranger.actor = Actor::Agent {
+            id: other.id,
+            credential: AgentCredential::Key { fingerprint },
+        };
+        let mut made = Vec::new();
+        for byte in 1..=9 {
+            let name = if byte % 3 == 0 { "db:delete" } else { "db:read" };
+            let ctx = world.ctx(start() + TimeDelta::seconds(i64::from(byte)));
+            let decision = world
+                .service
+                .verify(&ctx, world.nonce(byte), "rfc9421", action(name, None))
+                .await;
+            made.push(decision.unwrap());
+            let noise = action("db:read", None);
+            world
+                .service
+                .verify(&stranger, world.nonce(100 + byte), "rfc9421", noise)
+                .await
+                .unwrap();
+        }
+        made.reverse();
+        let manager = world.manager(start());
+        let mut seen = Vec::new();
+        let mut cursor = None;
+        loop {
+            let filter = DecisionFilter {
+                agent_id: Some(world.agent.id),
+                limit: Some(4),
+                cursor,
+                ..DecisionFilter::default()
+            };
+            let page = world.service.list(&manager, filter).await.unwrap();
+            seen.extend(page.verifications.into_iter().map(|decision| decision.id));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, made.iter().map(|decision| decision.id).collect::<Vec<_>>());
+        let denied = DecisionFilter {
+            agent_id: Some(world.agent.id),
+            status: Some("denied".to_owned()),
+            limit: Some(2),
+            ..DecisionFilter::default()
+        };
+        let page = world.service.list(&manager, denied).await.unwrap();
+        let expected: Vec<_> = made
+            .iter()
+            .filter(|decision| decision.status == "denied")
+            .map(|d| d.id)
+            .collect();
+        assert_eq!(
+            page.verifications
+                .iter()
+                .map(|decision| decision.id)
+                .collect::<Vec<_>>(),
+            expected[..2]
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aim_audit::{Details, Entry, Kind, LeafRef, commitment};
+use aim_audit::{Details, Entry, Kind, LeafRef, Sealed, commitment};
 use aim_core::{
     Actor, AgentCredential, Ctx, DecisionId, Error, Json, Result, Timestamp, ViolationId, ctx::ActorRef,
 };
@@ -43,7 +43,7 @@ const REPLAY_NOTE: TimeDelta = TimeDelta::seconds(60);
 const LARGEST_COPIED_CONTEXT: usize = 8 * 1024;
 
 /// An action that waits for its decision.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Item {
     /// The call's context; its actor is the agent.
     pub ctx: Ctx,
@@ -61,6 +61,8 @@ pub struct Item {
     pub context: Map<String, Value>,
     /// Whether a person shall approve it in any case.
     pub approval_requested: bool,
+    /// The decision on the snapshot in memory; it holds if the transaction finds that one current.
+    prepared: Option<(Arc<LiveSnapshot>, Prepared)>,
 }
 
 /// A decision that is durable.
@@ -99,6 +101,30 @@ struct Inner {
 #[derive(Clone)]
 pub struct DecisionQueue(Arc<Inner>);
 
+impl Item {
+    /// An action in the context of `ctx`, whose actor is `agent`.
+    #[must_use]
+    pub fn new(
+        ctx: Ctx,
+        agent: aim_core::AgentId,
+        nonce: Option<NonceClaim>,
+        scheme: &'static str,
+        action: CapabilityName,
+    ) -> Self {
+        Self {
+            ctx,
+            agent,
+            nonce,
+            scheme,
+            action,
+            resource: None,
+            context: Map::new(),
+            approval_requested: false,
+            prepared: None,
+        }
+    }
+}
+
 impl DecisionQueue {
     /// A queue in front of `store`.
     #[must_use]
@@ -119,7 +145,15 @@ impl DecisionQueue {
     ///
     /// # Errors
     /// `auth.signature_replayed`, or `server.unavailable` when it could not be committed.
-    pub async fn decide(&self, item: Item) -> Result<Decided> {
+    pub async fn decide(&self, mut item: Item) -> Result<Decided> {
+        // On the caller's thread, so that the writer's has less to do. A rate counter is known only in
+        // the transaction.
+        if let Some(live) = self.0.cache.latest(item.ctx.organization, item.agent)
+            && live.rated.is_empty()
+        {
+            let prepared = prepare(self.0.approval, &item, &live, BTreeMap::new());
+            item.prepared = Some((live, prepared.map_err(aim_store::Error::into_core)?));
+        }
         let (sender, answer) = oneshot::channel();
         let start = {
             let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,7 +235,7 @@ struct Writes {
     groups: BTreeMap<GroupKey, GroupChange>,
     uses: BTreeMap<UseKey, i64>,
     grants_used: BTreeMap<(aim_core::OrganizationId, aim_core::GrantId), Timestamp>,
-    entries: Vec<Entry>,
+    entries: Vec<Sealed>,
     snapshots: Vec<Arc<LiveSnapshot>>,
 }
 
@@ -234,7 +268,7 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
     for (item, fresh) in items.iter().zip(fresh) {
         results.push(match snapshots.get(&item.agent) {
             _ if !fresh => {
-                note_replay(inner, item, &mut writes);
+                note_replay(inner, item, &mut writes)?;
                 Err(replayed())
             }
             None => Err(Error::not_found()),
@@ -302,36 +336,31 @@ fn credential_text(credential: &Credential) -> String {
     }
 }
 
-/// Decides one call and notes down everything that is to be written for it.
-fn decide_one(
-    inner: &Inner,
+/// A call that is decided, with what is to be written for it: all that needs no database.
+#[derive(Debug, Clone)]
+struct Prepared {
+    decided: Decided,
+    row: DecisionRow,
+    entry: Sealed,
+}
+
+/// The counter of a rate-limited grant for a call at `now`.
+fn counter(ctx: &Ctx, live: &LiveSnapshot, grant: uuid::Uuid) -> Option<UseKey> {
+    let (_, limit) = live.rated.iter().find(|(id, _)| *id == grant)?;
+    let window = Timestamp::new(limit.window_start(ctx.now.into()));
+    Some((ctx.organization, grant_id(grant), window))
+}
+
+/// Decides one call and writes down its evidence. `uses` are the rate counters of its agent.
+fn prepare(
+    approval: TimeDelta,
     item: &Item,
-    live: &Arc<LiveSnapshot>,
-    writes: &mut Writes,
-) -> aim_store::Result<Decided> {
+    live: &LiveSnapshot,
+    uses: BTreeMap<uuid::Uuid, u32>,
+) -> aim_store::Result<Prepared> {
     let ctx = &item.ctx;
     let credential = credential(&ctx.actor)?;
     let credential_text = credential_text(&credential);
-    let window_of = |grant: &uuid::Uuid| {
-        let limit = live
-            .rated
-            .iter()
-            .find(|(id, _)| id == grant)
-            .map(|(_, limit)| limit)?;
-        Some((
-            ctx.organization,
-            grant_id(*grant),
-            Timestamp::new(limit.window_start(ctx.now.into())),
-        ))
-    };
-    let uses = live
-        .rated
-        .iter()
-        .filter_map(|(grant, _)| {
-            let uses = writes.uses.get(&window_of(grant)?)?;
-            Some((*grant, u32::try_from(*uses).unwrap_or(u32::MAX)))
-        })
-        .collect();
     let call = Call {
         action: item.action.clone(),
         resource: item.resource.clone(),
@@ -342,21 +371,6 @@ fn decide_one(
         now: ctx.now.into(),
     };
     let verdict = decide(&live.snapshot, &call);
-    if verdict.outcome == Outcome::Approved {
-        if let Some(uses) = verdict
-            .counted_grant
-            .and_then(|grant| writes.uses.get_mut(&window_of(&grant)?))
-        {
-            *uses += 1;
-        }
-        if let Some(decider) = &verdict.decided_by
-            && live.notes_use(decider.id, ctx.now)
-        {
-            writes
-                .grants_used
-                .insert((ctx.organization, grant_id(decider.id)), ctx.now);
-        }
-    }
     let inputs = Inputs::new(&live.digest, call);
     let inputs = text(canonical_bytes(&inputs))?;
     let verdict_text = text(canonical_bytes(&verdict))?;
@@ -365,7 +379,7 @@ fn decide_one(
     let commit = commitment(&salt, &[inputs.as_bytes(), verdict_text.as_bytes()]);
     let id: DecisionId = ctx.new_id();
     let reason_codes: Vec<&str> = aim_decision::slugs(&verdict.reasons);
-    let expires_at = (verdict.outcome == Outcome::Pending).then(|| ctx.now + inner.approval);
+    let expires_at = (verdict.outcome == Outcome::Pending).then(|| ctx.now + approval);
     let decided = Decided {
         id,
         request_digest: digest::sha256(inputs.as_bytes()),
@@ -386,7 +400,7 @@ fn decide_one(
         "request_sha256": hex(&decided.request_digest),
         "snapshot_sha256": hex(&live.digest),
     });
-    writes.entries.push(Entry {
+    let entry = aim_audit::seal(Entry {
         organization: ctx.organization,
         at: ctx.now,
         kind: Kind::Decision,
@@ -398,14 +412,8 @@ fn decide_one(
         outcome: verdict.outcome.as_str(),
         facts,
         details: Details::Elsewhere(commit),
-    });
-    if verdict.outcome == Outcome::Denied {
-        note_violation(item, live, &decided, &reason_codes, writes);
-    }
-    metrics::counter!("aim_decisions_total", "outcome" => verdict.outcome.as_str(),
-        "reason" => reason_codes.first().copied().unwrap_or("none"))
-    .increment(1);
-    writes.decisions.push(DecisionRow {
+    })?;
+    let row = DecisionRow {
         org_id: ctx.organization,
         id,
         agent_id: item.agent,
@@ -436,7 +444,53 @@ fn decide_one(
         resolved_at: None,
         resolved_by: None,
         resolution_note: None,
-    });
+    };
+    Ok(Prepared { decided, row, entry })
+}
+
+/// Decides one call inside the transaction, unless it was decided before on this very snapshot, and
+/// notes down everything that is to be written for it.
+fn decide_one(
+    inner: &Inner,
+    item: &Item,
+    live: &Arc<LiveSnapshot>,
+    writes: &mut Writes,
+) -> aim_store::Result<Decided> {
+    let ctx = &item.ctx;
+    let prepared = match &item.prepared {
+        Some((on, prepared)) if Arc::ptr_eq(on, live) => prepared.clone(),
+        _ => {
+            let uses = live.rated.iter().filter_map(|(grant, _)| {
+                let uses = writes.uses.get(&counter(ctx, live, *grant)?)?;
+                Some((*grant, u32::try_from(*uses).unwrap_or(u32::MAX)))
+            });
+            prepare(inner.approval, item, live, uses.collect())?
+        }
+    };
+    let Prepared { decided, row, entry } = prepared;
+    let verdict = &decided.verdict;
+    if verdict.outcome == Outcome::Approved {
+        let counted = verdict.counted_grant.and_then(|grant| counter(ctx, live, grant));
+        if let Some(uses) = counted.and_then(|key| writes.uses.get_mut(&key)) {
+            *uses += 1;
+        }
+        if let Some(decider) = &verdict.decided_by
+            && live.notes_use(decider.id, ctx.now)
+        {
+            writes
+                .grants_used
+                .insert((ctx.organization, grant_id(decider.id)), ctx.now);
+        }
+    }
+    let reason_codes: Vec<&str> = aim_decision::slugs(&verdict.reasons);
+    if verdict.outcome == Outcome::Denied {
+        note_violation(item, live, &decided, &reason_codes, writes);
+    }
+    metrics::counter!("aim_decisions_total", "outcome" => verdict.outcome.as_str(),
+        "reason" => reason_codes.first().copied().unwrap_or("none"))
+    .increment(1);
+    writes.entries.push(entry);
+    writes.decisions.push(row);
     if !live.is_stored() && !writes.snapshots.iter().any(|known| Arc::ptr_eq(known, live)) {
         writes.snapshots.push(Arc::clone(live));
     }
@@ -527,7 +581,7 @@ fn note_violation(
 }
 
 /// A replay leaves evidence, but an attacker who repeats one request must not fill the disk.
-fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) {
+fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) -> aim_store::Result<()> {
     metrics::counter!("aim_authentication_failures_total", "code" => "auth.signature_replayed").increment(1);
     let mut replays = inner.replays.lock().unwrap_or_else(PoisonError::into_inner);
     if replays.len() > 10_000 {
@@ -538,17 +592,17 @@ fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) {
         .get(&item.agent)
         .is_some_and(|last| now - *last < REPLAY_NOTE)
     {
-        return;
+        return Ok(());
     }
     replays.insert(item.agent, now);
-    writes.entries.push(
-        Entry::event(&item.ctx, "authentication.refused")
-            .agent(item.agent)
-            .target("agent", item.agent)
-            .outcome("refused")
-            .facts(json!({"code": "auth.signature_replayed", "scheme": item.scheme}))
-            .details(json!({"source_ip": item.ctx.source_ip, "capability": item.action.as_str()})),
-    );
+    let entry = Entry::event(&item.ctx, "authentication.refused")
+        .agent(item.agent)
+        .target("agent", item.agent)
+        .outcome("refused")
+        .facts(json!({"code": "auth.signature_replayed", "scheme": item.scheme}))
+        .details(json!({"source_ip": item.ctx.source_ip, "capability": item.action.as_str()}));
+    writes.entries.push(aim_audit::seal(entry)?);
+    Ok(())
 }
 
 /// Writes what was gathered. The log's head comes late, and after it only what names a leaf.
@@ -569,12 +623,8 @@ fn write(
     insert_many(db, &writes.violations)?;
     counts::add(db, &writes.counts)?;
     groups::upsert(db, &writes.groups)?;
-    let is_decision: Vec<bool> = writes
-        .entries
-        .iter()
-        .map(|entry| entry.kind == Kind::Decision)
-        .collect();
-    let leaves = aim_audit::append(db, writes.entries)?;
+    let is_decision: Vec<bool> = writes.entries.iter().map(Sealed::is_decision).collect();
+    let leaves = aim_audit::append_sealed(db, writes.entries)?;
     let mut leaves = leaves
         .into_iter()
         .zip(is_decision)

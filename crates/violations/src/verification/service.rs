@@ -60,16 +60,10 @@ impl VerificationService {
             ));
         };
         let name = action.check()?;
-        let item = Item {
-            ctx: ctx.clone(),
-            agent,
-            nonce,
-            scheme,
-            action: name,
-            resource: action.resource.clone(),
-            context: action.context,
-            approval_requested: action.approval_requested,
-        };
+        let mut item = Item::new(ctx.clone(), agent, nonce, scheme, name);
+        item.resource.clone_from(&action.resource);
+        item.context = action.context;
+        item.approval_requested = action.approval_requested;
         let decided = self.queue.decide(item).await?;
         Ok(view_of_new(ctx, agent, action.action, action.resource, decided))
     }

@@ -84,6 +84,11 @@ impl SnapshotCache {
         )
     }
 
+    /// The snapshot in memory, if there is one; whether it is current, only a transaction can tell.
+    pub(super) fn latest(&self, organization: OrganizationId, agent: AgentId) -> Option<Arc<LiveSnapshot>> {
+        self.0.get(&(organization, agent))
+    }
+
     /// The snapshot for the epochs that this transaction has read.
     pub(super) fn at(
         &self,

@@ -11,7 +11,7 @@ use aim_store::{
         upsert::excluded,
     },
     each,
-    schema::{decision_results, decisions, grant_uses, grants, nonces, organizations, snapshots},
+    schema::{audit_log, decision_results, decisions, grant_uses, grants, nonces, organizations, snapshots},
 };
 
 /// A decision's row.
@@ -226,18 +226,67 @@ pub(super) fn page(
     before: Option<DecisionId>,
     limit: i64,
 ) -> Result<Vec<DecisionRow>> {
-    Ok(each!(db, c => {
-        let mut query = decisions::table
-            .filter(decisions::org_id.eq(organization))
-            .order(decisions::id.desc())
+    match agent {
+        // The few that are pending have an index of their own.
+        Some(agent) if status != Some("pending") => of_agent(db, organization, agent, status, before, limit),
+        _ => Ok(each!(db, c => {
+            let mut query = decisions::table
+                .filter(decisions::org_id.eq(organization))
+                .order(decisions::id.desc())
+                .limit(limit)
+                .select(DecisionRow::as_select())
+                .into_boxed();
+            if let Some(agent) = agent { query = query.filter(decisions::agent_id.eq(agent)); }
+            if let Some(status) = status { query = query.filter(decisions::status.eq(status)); }
+            if let Some(before) = before { query = query.filter(decisions::id.lt(before)); }
+            query.load(c)
+        })?),
+    }
+}
+
+/// An agent's decisions by its leaves in the log, which are indexed by agent. A second index by agent
+/// would cost each decision a page of its own.
+fn of_agent(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    status: Option<&str>,
+    before: Option<DecisionId>,
+    limit: i64,
+) -> Result<Vec<DecisionRow>> {
+    let wanted = usize::try_from(limit).unwrap_or(0);
+    let mut under = match before {
+        None => i64::MAX,
+        Some(id) => find(db, organization, id)?.map_or(0, |row| row.leaf_index),
+    };
+    let mut rows: Vec<DecisionRow> = Vec::new();
+    while rows.len() < wanted {
+        let leaves: Vec<(i64, Option<String>)> = each!(db, c => audit_log::table
+            .filter(audit_log::org_id.eq(organization))
+            .filter(audit_log::agent_id.eq(Some(agent)))
+            .filter(audit_log::kind.eq("decision"))
+            .filter(audit_log::leaf_index.lt(under))
+            .order(audit_log::leaf_index.desc())
             .limit(limit)
+            .select((audit_log::leaf_index, audit_log::target_id))
+            .load(c))?;
+        let Some((last, _)) = leaves.last() else { break };
+        under = *last;
+        let ids: Vec<DecisionId> = leaves
+            .iter()
+            .filter_map(|(_, id)| id.as_deref()?.parse().ok())
+            .collect();
+        let mut found: Vec<DecisionRow> = each!(db, c => decisions::table
+            .filter(decisions::org_id.eq(organization))
+            .filter(decisions::id.eq_any(&ids))
             .select(DecisionRow::as_select())
-            .into_boxed();
-        if let Some(agent) = agent { query = query.filter(decisions::agent_id.eq(agent)); }
-        if let Some(status) = status { query = query.filter(decisions::status.eq(status)); }
-        if let Some(before) = before { query = query.filter(decisions::id.lt(before)); }
-        query.load(c)
-    })?)
+            .load(c))?;
+        found.retain(|row| status.is_none_or(|status| row.status == status));
+        found.sort_unstable_by_key(|row| std::cmp::Reverse(row.leaf_index));
+        rows.extend(found);
+    }
+    rows.truncate(wanted);
+    Ok(rows)
 }
 
 /// Settles a pending decision. `false` when somebody was first.

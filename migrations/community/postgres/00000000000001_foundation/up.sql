@@ -255,7 +255,6 @@ CREATE TABLE decisions (
   resolution_note TEXT,
   PRIMARY KEY (org_id, id)
 );
-CREATE INDEX decisions_by_agent_id_id ON decisions (org_id, agent_id, id);
 CREATE INDEX decisions_by_status_id ON decisions (org_id, status, id) WHERE status = 'pending';
 
 CREATE TABLE decision_results (
