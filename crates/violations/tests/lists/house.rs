@@ -63,11 +63,6 @@ pub(crate) async fn on_each<F: Future<Output = ()>>(test: impl Fn(House) -> F) {
             .unwrap();
         let (start, _) = server.rsplit_once('/').unwrap();
         test(House::open(format!("{start}/{name}"), tempfile::tempdir().unwrap()).await).await;
-        let statement = format!("DROP DATABASE {name} WITH (FORCE)");
-        admin
-            .read(Scope::Installation, move |db| db.execute(&statement))
-            .await
-            .unwrap();
     }
 }
 
