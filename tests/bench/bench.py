@@ -291,7 +291,6 @@ def growth(folder):
         note(f"cold start, {agents} agents, {violations} violations", f"{server.ready_in * 1000:.0f} ms")
         for name, page in PAGES.items():
             note(f"violations page, {name}, {violations} rows", f"{timed(server, page.format(week=week)):.2f} ms median")
-        load(server, folder, f"decisions with {agents} agents", agents=1000)
         if label == "large":
             before = server.memory()
             began = time.perf_counter()
@@ -301,6 +300,7 @@ def growth(folder):
                     size += len(chunk)
             note("CSV of the violations", f"{violations} rows, {size / 1e6:.0f} MB in {time.perf_counter() - began:.1f} s; "
                  f"memory {before:.0f} MB before, peak {server.memory('VmHWM'):.0f} MB")
+        load(server, folder, f"decisions with {agents} agents", agents=1000)
         server.stop()
 
 
