@@ -100,7 +100,7 @@ impl Store {
             path,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY; \
-             PRAGMA wal_autocheckpoint = 128000; PRAGMA journal_size_limit = 67108864;",
+             PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864;",
         )?;
         migrate::migrate(&mut writing, migrations)?;
         let checkpoints = Db::open_sqlite(

@@ -54,8 +54,8 @@ impl<T: Send, F: Fn(&mut Db) -> Result<T> + Send> Work for Piece<T, F> {
 const BATCHES_A_CHECKPOINT: usize = 8;
 
 /// Copies SQLite's log into the database on a thread and a connection of its own, so that the writer
-/// does not stop for it. The writer's own checkpoint is only the backstop: under a load that never
-/// pauses it bounds the log to half a gigabyte, and it stops the writer for some tens of milliseconds.
+/// does not stop for it. The writer's own checkpoint is only the backstop, which keeps the log short
+/// under a load that never pauses: a long log makes every search in it slower.
 struct Checkpointer {
     wake: SyncSender<()>,
     batches: usize,
