@@ -23,7 +23,7 @@ import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-AIM = RELEASE / "aim"
+AIM = pathlib.Path(os.environ.get("AIM_BINARY", RELEASE / "aim"))
 SECONDS = int(os.environ.get("AIM_BENCH_SECONDS", "15"))
 CONNECTIONS = 64
 RESULTS = {}
