@@ -17,7 +17,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use aim_core::{Actor, Code, Ctx, Error, Id, OrganizationId, Result, id::uuid_at};
+use aim_core::{Actor, Code, Ctx, Error, OrganizationId, Result, id::uuid_at};
 use aim_store::Scope;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
@@ -481,10 +481,4 @@ async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         _ => Error::new(Code::NotFound, "there is no such path"),
     };
     Err(error.into())
-}
-
-/// The nil organisation stands for "not known yet".
-#[must_use]
-pub fn is_known(organization: OrganizationId) -> bool {
-    organization != Id::from_uuid(Uuid::nil())
 }

@@ -1,6 +1,6 @@
 //! What callers ask and what they are answered.
 
-use aim_core::{AgentId, DecisionId, Error, Result, Timestamp, ctx::ActorRef};
+use aim_core::{AgentId, DecisionId, Error, Result, Timestamp};
 use aim_decision::{CapabilityName, Decider, Reason, Risk, Severity, check_context};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -192,13 +192,4 @@ pub struct DecisionList {
     pub limit: i64,
     /// Where the next page starts.
     pub next_cursor: Option<String>,
-}
-
-/// Who answered a pending action.
-#[must_use]
-pub fn reviewer(actor: &ActorRef) -> String {
-    match &actor.id {
-        Some(id) => format!("{}:{id}", actor.kind),
-        None => actor.kind.clone(),
-    }
 }
