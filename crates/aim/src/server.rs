@@ -10,7 +10,7 @@ use actix_web::{
     rt, web,
 };
 use aim_core::Error;
-use aim_platform::{ApiError, EditionInfo, JobRunner, Kernel, Module, OpenApiDocument, Shell};
+use aim_platform::{ApiError, EditionInfo, FollowRunner, JobRunner, Kernel, Module, OpenApiDocument, Shell};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
@@ -78,6 +78,15 @@ impl AppParts {
             self.modules.iter().flat_map(|module| module.jobs()).collect(),
         )
     }
+
+    /// Those who follow the log on this node.
+    #[must_use]
+    pub fn follow_runner(&self) -> FollowRunner {
+        FollowRunner::new(
+            self.kernel.clone(),
+            self.modules.iter().flat_map(|module| module.followers()).collect(),
+        )
+    }
 }
 
 /// The application: the shell around all routes.
@@ -135,6 +144,11 @@ pub async fn run_server(
         .prepare()
         .await
         .map_err(|error| io::Error::other(format!("{error:?}")))?;
+    let following = parts.follow_runner();
+    following
+        .prepare()
+        .await
+        .map_err(|error| io::Error::other(format!("{error:?}")))?;
     let shell = parts.shell.clone();
     let mut server = HttpServer::new(move || app(&parts))
         .keep_alive(KEEP_ALIVE)
@@ -153,6 +167,7 @@ pub async fn run_server(
 
     let (stop_background, stopped) = watch::channel(());
     let jobs = rt::spawn(runner.run_until(until_dropped(stopped.clone())));
+    let following = rt::spawn(following.run_until(until_dropped(stopped.clone())));
     let tidying = rt::spawn(tidy(shell, until_dropped(stopped)));
     ready(address);
 
@@ -165,7 +180,7 @@ pub async fn run_server(
         ended = &mut serving => ended,
     };
     drop(stop_background);
-    let _ = tokio::join!(jobs, tidying);
+    let _ = tokio::join!(jobs, following, tidying);
     result.map_err(io::Error::other)?
 }
 

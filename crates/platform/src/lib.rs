@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod error;
 pub mod extract;
+pub mod follow;
 pub mod jobs;
 pub mod kernel;
 pub mod limits;
@@ -15,6 +16,7 @@ mod standing;
 pub use auth::{Authenticated, Authenticator, NonceClaim, RequestHead};
 pub use error::{ApiError, ApiResult, Problem};
 pub use extract::{Anyone, Authed, AuthedOrAgent, Body, PathId, PathIds, Query, SignedAgent};
+pub use follow::{FollowRunner, Follower};
 pub use jobs::{Job, JobRunner};
 pub use kernel::{Kernel, PlatformConfig};
 pub use module::Module;

@@ -6,7 +6,7 @@ use aim_core::{Error, Permission};
 use aim_store::MigrationSet;
 use serde_json::{Map, Value};
 
-use crate::{Authenticator, Job, ServiceConfig};
+use crate::{Authenticator, Follower, Job, ServiceConfig};
 
 /// One capability: its routes with their OpenAPI part, its tables, jobs and ways to authenticate.
 pub trait Module: Send + Sync + 'static {
@@ -23,6 +23,11 @@ pub trait Module: Send + Sync + 'static {
 
     /// Work it does in the background, once however many nodes there are.
     fn jobs(&self) -> Vec<Job> {
+        Vec::new()
+    }
+
+    /// Those of it that follow the audit log, by one node at a time.
+    fn followers(&self) -> Vec<Follower> {
         Vec::new()
     }
 

@@ -7,6 +7,7 @@
 
 pub mod db;
 mod error;
+pub mod followers;
 pub mod jobs;
 pub mod migrate;
 pub mod nonces;

@@ -464,3 +464,30 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     jobs,
 );
+
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
+
+    followers (name) {
+        name -> Text,
+        next_index -> BigInt,
+        lease_owner -> Nullable<Text>,
+        lease_until -> Nullable<DbTime>,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
+
+    agent_activity (org_id, agent_id, hour) {
+        org_id -> DbUuid,
+        agent_id -> DbUuid,
+        hour -> DbTime,
+        approved -> BigInt,
+        denied -> BigInt,
+        pending -> BigInt,
+        refused -> BigInt,
+    }
+}

@@ -1,0 +1,261 @@
+//! Following the audit log. Every change and decision is a record there, in one order and committed with what
+//! it tells of; so the log is what activity, trust, alerts and threat detection are made from. A follower is
+//! given the records in order, by one node at a time, and says what is to be written about them; that is
+//! committed together with its place in the log, so each record takes effect exactly once.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use aim_audit::Record;
+use aim_core::{Result, Timestamp};
+use aim_store::{
+    Db, Scope, Store, each, followers,
+    schema::{audit_head, audit_log},
+};
+use chrono::TimeDelta;
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
+
+use crate::Kernel;
+
+/// The most records that a follower is given at once.
+const BATCH: i64 = 1_000;
+/// How often the log is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a node keeps a follower that it does not prolong.
+const LEASE: TimeDelta = TimeDelta::seconds(15);
+/// When a lease that is still good is prolonged.
+const PROLONG: TimeDelta = TimeDelta::seconds(5);
+
+/// What a follower wants written about a batch; run in the transaction that moves its place. May run more
+/// than once. An audit record is appended last.
+pub type Effect = Box<dyn Fn(&mut Db) -> aim_store::Result<()> + Send>;
+
+type Considering = Pin<Box<dyn Future<Output = Result<Option<Effect>>> + Send>>;
+
+/// Somebody who follows the log.
+///
+/// Records come in order and are never skipped, but a batch can come again after a failure, and another node
+/// may have read those before: what a follower keeps in memory must be built up from the database when the
+/// first index of a batch is not the one after its last.
+#[derive(Clone)]
+pub struct Follower {
+    /// A name that stays, as the follower's row has it.
+    pub name: &'static str,
+    /// Whether a new follower reads what the log already holds.
+    pub from_the_start: bool,
+    /// Looks at the records of all organisations, reads what it needs, and answers what is to be written.
+    pub consider: Arc<dyn Fn(Timestamp, Arc<[Record]>) -> Considering + Send + Sync>,
+}
+
+impl Follower {
+    /// A follower that is given each batch with the present moment.
+    pub fn new<F, Fut>(name: &'static str, from_the_start: bool, consider: F) -> Self
+    where
+        F: Fn(Timestamp, Arc<[Record]>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<Effect>>> + Send + 'static,
+    {
+        Self {
+            name,
+            from_the_start,
+            consider: Arc::new(move |now, records| Box::pin(consider(now, records))),
+        }
+    }
+}
+
+/// The records from `from` on, at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn records_from(db: &mut Db, from: i64, limit: i64) -> aim_store::Result<Vec<Record>> {
+    Ok(each!(db, c => audit_log::table
+        .filter(audit_log::leaf_index.ge(from))
+        .order(audit_log::leaf_index.asc())
+        .limit(limit)
+        .select(Record::as_select())
+        .load(c))?)
+}
+
+/// How many records the log has.
+///
+/// # Errors
+/// The database's.
+pub async fn log_size(store: &Store) -> Result<i64> {
+    store
+        .read(Scope::Installation, |db| {
+            Ok(each!(db, c => audit_head::table.find(1).select(audit_head::size).first(c))?)
+        })
+        .await
+}
+
+/// Runs the followers of this node.
+#[derive(Clone)]
+pub struct FollowRunner {
+    kernel: Kernel,
+    followers: Arc<[Follower]>,
+}
+
+/// One follower as this node sees it.
+struct Held {
+    next: i64,
+    until: Timestamp,
+}
+
+impl FollowRunner {
+    /// A runner of `followers`.
+    #[must_use]
+    pub fn new(kernel: Kernel, followers: Vec<Follower>) -> Self {
+        Self {
+            kernel,
+            followers: followers.into(),
+        }
+    }
+
+    /// Makes sure each follower has its row.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn prepare(&self) -> Result<()> {
+        let rows: Vec<_> = self
+            .followers
+            .iter()
+            .map(|follower| (follower.name, follower.from_the_start))
+            .collect();
+        self.kernel
+            .store
+            .write(Scope::Installation, move |db| {
+                rows.iter()
+                    .try_for_each(|(name, start)| followers::ensure(db, name, *start))
+            })
+            .await
+    }
+
+    /// Lets every follower read to the present end of the log. For tests and commands.
+    ///
+    /// # Errors
+    /// The first failure of a follower or the database.
+    pub async fn catch_up(&self) -> Result<()> {
+        for follower in self.followers.iter() {
+            let mut held = None;
+            while self.step(follower, &mut held).await? {}
+        }
+        Ok(())
+    }
+
+    /// Follows until `stop` is resolved. Each follower goes at its own pace.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        let tasks: Vec<_> = (0..self.followers.len())
+            .map(|index| tokio::spawn(self.clone().follow(index)))
+            .collect();
+        stop.await;
+        for task in &tasks {
+            task.abort();
+        }
+        let (names, owner): (Vec<_>, _) = (
+            self.followers.iter().map(|follower| follower.name).collect(),
+            self.kernel.node.to_string(),
+        );
+        let released = self
+            .kernel
+            .store
+            .write(Scope::Installation, move |db| {
+                names
+                    .iter()
+                    .try_for_each(|name| followers::release(db, name, &owner))
+            })
+            .await;
+        if let Err(error) = released {
+            tracing::debug!(
+                ?error,
+                "the followers were not given back; their leases end by themselves"
+            );
+        }
+    }
+
+    async fn follow(self, index: usize) {
+        let Some(follower) = self.followers.get(index) else {
+            return;
+        };
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut held = None;
+        let mut failing = false;
+        loop {
+            tick.tick().await;
+            loop {
+                match self.step(follower, &mut held).await {
+                    Ok(more) => {
+                        failing = false;
+                        if !more {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        // Once a run of failures: it is tried again four times a second.
+                        if !std::mem::replace(&mut failing, true) {
+                            tracing::warn!(
+                                follower = follower.name,
+                                ?error,
+                                "following the log failed; it is tried again"
+                            );
+                        }
+                        held = None;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One batch. Answers whether there may be more to read at once.
+    async fn step(&self, follower: &Follower, held: &mut Option<Held>) -> Result<bool> {
+        let store = &self.kernel.store;
+        let now = self.kernel.now();
+        let (name, owner) = (follower.name, self.kernel.node.to_string());
+        if held.as_ref().is_none_or(|held| held.until - PROLONG <= now) {
+            let holder = owner.clone();
+            let next = store
+                .write(Scope::Installation, move |db| {
+                    followers::hold(db, name, &holder, now, LEASE)
+                })
+                .await?;
+            *held = next.map(|next| Held {
+                next,
+                until: now + LEASE,
+            });
+        }
+        let Some(place) = held.as_mut() else {
+            return Ok(false);
+        };
+        let from = place.next;
+        let records = store
+            .read(Scope::Installation, move |db| records_from(db, from, BATCH))
+            .await?;
+        let Some(last) = records.last() else {
+            return Ok(false);
+        };
+        let (to, full) = (
+            last.leaf_index + 1,
+            records.len() >= usize::try_from(BATCH).unwrap_or(0),
+        );
+        let effect = (follower.consider)(now, records.into()).await?;
+        let effect = std::sync::Mutex::new(effect);
+        let moved = store
+            .write(Scope::Installation, move |db| {
+                let moved = followers::advance(db, name, &owner, from, to)?;
+                let effect = effect.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                match &*effect {
+                    Some(effect) if moved => effect(db)?,
+                    _ => {}
+                }
+                Ok(moved)
+            })
+            .await?;
+        if !moved {
+            // Another node took over: what it did counts.
+            *held = None;
+            return Ok(false);
+        }
+        place.next = to;
+        metrics::gauge!("aim_follower_next_index", "follower" => name).set(to as f64);
+        Ok(full)
+    }
+}

@@ -1,0 +1,2 @@
+DROP TABLE agent_activity;
+DROP TABLE followers;
