@@ -5,10 +5,11 @@
 //! links to the one before. What may have to be erased (personal details) stands beside the leaf,
 //! which holds only a salted commitment to it. Nothing here decides or serves HTTP.
 
+pub mod erasure;
 mod leaf;
 mod log;
 mod verify;
 
 pub use leaf::{Details, Entry, Kind, LeafRef, commitment, leaf_hash};
 pub use log::{Filter, Record, Sealed, append, append_sealed, head, page, seal};
-pub use verify::{Finding, Report, verify};
+pub use verify::{Finding, Report, Verifier, verify};

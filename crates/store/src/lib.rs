@@ -5,6 +5,7 @@
 //! commit) and through short transactions on PostgreSQL. Diesel never runs on an HTTP worker.
 //! This crate knows no rule of any capability.
 
+pub mod backup;
 pub mod db;
 mod error;
 pub mod followers;

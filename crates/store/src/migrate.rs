@@ -35,7 +35,7 @@ pub(crate) fn migrate(db: &mut Db, sets: &[MigrationSet]) -> Result<usize> {
     for attempt in 1.. {
         match try_migrate(db, sets) {
             Ok(count) => return Ok(applied + count),
-            Err(error) if attempt < ATTEMPTS => {
+            Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
                 // Another node won the race for this migration: look again at what is left.
                 tracing::debug!(%error, attempt, "a migration is run by another node; looking again");
                 applied = 0;
@@ -45,6 +45,25 @@ pub(crate) fn migrate(db: &mut Db, sets: &[MigrationSet]) -> Result<usize> {
         }
     }
     Ok(applied)
+}
+
+/// What no other node's migration can be the cause of, in the words of both databases.
+const LASTING: &[&str] = &[
+    "permission denied",
+    "must be owner",
+    "syntax error",
+    "readonly database",
+    "read-only transaction",
+    "disk is full",
+    "could not extend file",
+    "not a database",
+    "malformed",
+];
+
+/// Whether the failure may be another node's doing, so that it is worth looking again.
+fn may_pass(error: &Error) -> bool {
+    let text = error.to_string();
+    !LASTING.iter().any(|sign| text.contains(sign))
 }
 
 #[expect(
@@ -92,4 +111,30 @@ fn try_migrate(db: &mut Db, sets: &[MigrationSet]) -> Result<usize> {
         count += result?;
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_another_node_may_have_caused_is_tried_again() {
+        let failure = |text: &str| Error::Connection(format!("migration: Failed to run 9_x with: {text}"));
+        for text in [
+            "relation \"users\" already exists",
+            "duplicate key value violates unique constraint \"pg_type_typname_nsp_index\"",
+            "database is locked",
+            "canceling statement due to lock timeout",
+        ] {
+            assert!(may_pass(&failure(text)), "{text}");
+        }
+        for text in [
+            "permission denied for schema public",
+            "must be owner of table users",
+            "attempt to write a readonly database",
+            "database or disk is full",
+        ] {
+            assert!(!may_pass(&failure(text)), "{text}");
+        }
+    }
 }

@@ -266,6 +266,7 @@ diesel::table! {
         digest -> Binary,
         body -> Text,
         created_at -> DbTime,
+        last_used_at -> Nullable<DbTime>,
     }
 }
 
@@ -489,5 +490,20 @@ diesel::table! {
         denied -> BigInt,
         pending -> BigInt,
         refused -> BigInt,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
+
+    agent_restrictions (org_id, id) {
+        org_id -> DbUuid,
+        id -> DbUuid,
+        agent_id -> DbUuid,
+        reason -> Text,
+        created_by -> Text,
+        created_at -> DbTime,
+        expires_at -> DbTime,
     }
 }

@@ -96,6 +96,8 @@ impl Store {
         if parent.is_some_and(|parent| !parent.is_dir()) {
             return Err(Error::Connection(format!("the folder of {path} does not exist")));
         }
+        // SQLite gives its log the mode of the database: both hold what is for the owner's eyes only.
+        crate::backup::make_private(Path::new(path))?;
         let mut writing = Db::open_sqlite(
             path,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
