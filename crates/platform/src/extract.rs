@@ -21,7 +21,7 @@ const NUL_REFUSED: &str = "a text must not contain the character U+0000";
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
-fn authenticated(request: &HttpRequest) -> Result<(Ctx, Authenticated)> {
+pub(crate) fn authenticated(request: &HttpRequest) -> Result<(Ctx, Authenticated)> {
     let extensions = request.extensions();
     let facts = extensions
         .get::<RequestFacts>()
@@ -401,7 +401,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     }
 }
 
-fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T> {
+pub(crate) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T> {
     let refusal = |field: &str, text: &str| {
         Error::new(
             Code::RequestInvalid,

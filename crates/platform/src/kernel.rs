@@ -31,6 +31,10 @@ pub struct PlatformConfig {
     pub anonymous_requests_per_second: u32,
     /// Whether `/metrics` answers.
     pub metrics: bool,
+    /// Where the console's "Learn more" leads.
+    pub learn_more_url: String,
+    /// Where the console's "Upgrade to Pro" leads.
+    pub upgrade_url: String,
 }
 
 impl Default for PlatformConfig {
@@ -47,6 +51,8 @@ impl Default for PlatformConfig {
             requests_per_second: 2_000,
             anonymous_requests_per_second: 50,
             metrics: true,
+            learn_more_url: "https://github.com/aim-server/aim#editions".to_owned(),
+            upgrade_url: "https://github.com/aim-server/aim#premium".to_owned(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! turns every error into problem details. It knows no capability and no edition.
 
 pub mod auth;
+pub mod console;
 pub mod error;
 pub mod extract;
 pub mod follow;

@@ -6,7 +6,7 @@ use aim_core::{Error, Permission};
 use aim_store::MigrationSet;
 use serde_json::{Map, Value};
 
-use crate::{Authenticator, Follower, Job, ServiceConfig};
+use crate::{Authenticator, Follower, Job, ServiceConfig, console::ConsoleRegistry};
 
 /// One capability: its routes with their OpenAPI part, its tables, jobs and ways to authenticate.
 pub trait Module: Send + Sync + 'static {
@@ -15,6 +15,9 @@ pub trait Module: Send + Sync + 'static {
 
     /// Registers routes; each goes into the OpenAPI document by the same call.
     fn routes(&self, config: &mut ServiceConfig<'_>);
+
+    /// Registers its pages, navigation, agent tabs and slots.
+    fn console(&self, _console: &mut ConsoleRegistry) {}
 
     /// The permissions it speaks of, beyond the community's table.
     fn permissions(&self) -> &'static [Permission] {

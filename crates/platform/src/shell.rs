@@ -25,6 +25,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::AppExt;
 use uuid::Uuid;
 
+use crate::console::{About, Console, PageError, error_page};
 use crate::{
     ApiError, Authenticated, Authenticator, Kernel, Module, RequestHead, ServiceConfig,
     error::extended_problem_response, extract::read_body, kernel::address_text, limits::Limiter,
@@ -57,6 +58,7 @@ pub struct Shell {
     authenticators: Vec<Arc<dyn Authenticator>>,
     callers: Limiter,
     anonymous: Limiter,
+    console: Console,
     metrics: &'static PrometheusHandle,
 }
 
@@ -82,11 +84,18 @@ pub fn shell_state(kernel: &Kernel, modules: &[Arc<dyn Module>]) -> web::Data<Sh
             .collect(),
         callers: Limiter::new(kernel.config.requests_per_second),
         anonymous: Limiter::new(kernel.config.anonymous_requests_per_second),
+        console: Console::of(modules),
         metrics: metrics_handle(),
     })
 }
 
 impl Shell {
+    /// The console of all modules.
+    #[must_use]
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
     /// Writes out and trims what metrics and limiters keep; called now and then.
     pub fn tidy(&self) {
         self.metrics.run_upkeep();
@@ -173,6 +182,7 @@ pub fn configure(
         .route("/health/ready", web::get().to(ready))
         .route("/metrics", web::get().to(metrics_page));
     routes(&mut ServiceConfig::new(config), modules);
+    shell.console.configure(config);
     config.default_service(web::to(nothing_here));
 }
 
@@ -197,27 +207,35 @@ pub async fn shell<B: MessageBody + 'static>(
     let ctx = first_context(&request, &kernel);
     let request_id = ctx.request_id;
     let method = request.method().clone();
-    let caller = if request.path().starts_with("/health/") {
+    let about = request
+        .app_data::<web::Data<EditionInfo>>()
+        .and_then(|edition| About::of_page(request.headers(), request.uri(), &kernel, edition));
+    let caller = if is_open(request.path()) {
         Ok(None)
     } else {
         authenticate(&mut request, &ctx, &kernel, &shell).await
     };
     let limited = limit(&shell, &ctx, &caller);
+    let refusing = Refusing {
+        shell: &shell,
+        about: about.as_ref().map(|about| (about, ctx.clone(), caller.clone())),
+        request_id,
+    };
     request.extensions_mut().insert(RequestFacts { ctx, caller });
 
     let mut response = match limited {
         Err(error) => {
-            let refusal = shell.refusal(request.path(), &error, request_id);
+            let refusal = refusing.refuse(request.path(), None, &error).await;
             request.into_response(refusal).map_into_right_body()
         }
         Ok(()) => {
             // The request itself must not be kept: routing needs the only reference to it.
             let path = request.path().to_owned();
             match next.call(request).await {
-                Ok(response) => in_problem_form(response, &shell, request_id),
+                Ok(response) => in_problem_form(response, &refusing).await,
                 Err(error) => {
                     tracing::error!(%request_id, %error, %path, "a request failed outside of its handler");
-                    let mut refusal = shell.refusal(&path, &core_error(&error), request_id);
+                    let mut refusal = refusing.refuse(&path, None, &core_error(&error)).await;
                     finish_headers(refusal.headers_mut(), request_id);
                     return Err(InternalError::from_response(error, refusal).into());
                 }
@@ -347,11 +365,37 @@ fn limit(shell: &Shell, ctx: &Ctx, caller: &Result<Option<Authenticated>>) -> Re
     }
 }
 
-/// Turns an error answer that the framework or a handler made into problem details with the request's id.
-fn in_problem_form<B: MessageBody + 'static>(
-    response: ServiceResponse<B>,
-    shell: &Shell,
+/// The paths that look at no credentials.
+fn is_open(path: &str) -> bool {
+    path.starts_with("/health/") || path.starts_with("/assets/")
+}
+
+/// What a refusal needs to know about its request.
+struct Refusing<'a> {
+    shell: &'a Shell,
+    about: Option<(&'a About, Ctx, Result<Option<Authenticated>>)>,
     request_id: Uuid,
+}
+
+impl Refusing<'_> {
+    /// A page where the route is one or a browser asks for one, problem details otherwise.
+    async fn refuse(&self, path: &str, route: Option<&str>, error: &Error) -> HttpResponse {
+        if let Some((about, ctx, caller)) = &self.about {
+            let is_page = route.is_some_and(|route| self.shell.console.has_page(route));
+            if is_page || about.wants_html {
+                let caller = caller.as_ref().ok().and_then(Option::as_ref);
+                return error_page(&self.shell.console, ctx, caller, about, error).await;
+            }
+        }
+        self.shell.refusal(path, error, self.request_id)
+    }
+}
+
+/// Turns an error answer that the framework or a handler made into one with the request's id: a page or
+/// problem details.
+async fn in_problem_form<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    refusing: &Refusing<'_>,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
     let error = response.response().error().map(core_error);
     let bare = match response.status().as_u16() {
@@ -364,9 +408,13 @@ fn in_problem_form<B: MessageBody + 'static>(
     match error.or(bare) {
         Some(error) => {
             if error.code.status() >= 500 {
+                let request_id = refusing.request_id;
                 tracing::error!(%request_id, ?error, path = response.request().path(), "a request failed");
             }
-            let refusal = shell.refusal(response.request().path(), &error, request_id);
+            // Nothing borrows the request over the wait.
+            let path = response.request().path().to_owned();
+            let route = response.request().match_pattern();
+            let refusal = refusing.refuse(&path, route.as_deref(), &error).await;
             response.into_response(refusal).map_into_right_body()
         }
         None => response.map_into_left_body(),
@@ -376,6 +424,9 @@ fn in_problem_form<B: MessageBody + 'static>(
 /// Our own error inside the framework's, or what the framework meant.
 fn core_error(error: &actix_web::Error) -> Error {
     if let Some(ApiError(error)) = error.as_error::<ApiError>() {
+        return error.clone();
+    }
+    if let Some(PageError(error)) = error.as_error::<PageError>() {
         return error.clone();
     }
     let detail = error.to_string();
