@@ -50,16 +50,11 @@ impl<T: Send, F: Fn(&mut Db) -> Result<T> + Send> Work for Piece<T, F> {
     }
 }
 
-/// After how many batches the log is copied into the database.
-const BATCHES_A_CHECKPOINT: usize = 8;
-
-/// Copies SQLite's log into the database on a thread and a connection of its own, so that the writer
-/// does not stop for it. The writer's own checkpoint is only the backstop, which keeps the log short
-/// under a load that never pauses: a long log makes every search in it slower.
-struct Checkpointer {
-    wake: SyncSender<()>,
-    batches: usize,
-}
+/// Copies SQLite's log into the database on a thread and a connection of its own, after every batch, so that
+/// the writer does not stop for it. The writer's own checkpoint is only the backstop, which keeps the log
+/// short under a load that never pauses: a long log makes every search in it slower, and a backstop that
+/// finds little left to copy is over soon.
+struct Checkpointer(SyncSender<()>);
 
 impl Checkpointer {
     fn start(mut db: Db) -> Result<Self> {
@@ -75,15 +70,12 @@ impl Checkpointer {
                 }
             })
             .map_err(|error| Error::Connection(error.to_string()))?;
-        Ok(Self { wake, batches: 0 })
+        Ok(Self(wake))
     }
 
-    fn note_batch(&mut self) {
-        self.batches += 1;
-        // When it is busy still, the next batch asks again.
-        if self.batches >= BATCHES_A_CHECKPOINT && self.wake.try_send(()).is_ok() {
-            self.batches = 0;
-        }
+    fn note_batch(&self) {
+        // When it is busy still, it is woken once more afterwards.
+        let _ = self.0.try_send(());
     }
 }
 
@@ -111,7 +103,7 @@ impl Writer {
     }
 }
 
-fn drive(mut db: Db, mut checkpointer: Checkpointer, queue: &Receiver<Box<dyn Work>>) {
+fn drive(mut db: Db, checkpointer: Checkpointer, queue: &Receiver<Box<dyn Work>>) {
     let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH);
     while let Ok(first) = queue.recv() {
         batch.push(first);
