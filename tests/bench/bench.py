@@ -56,11 +56,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
         self.key = None
+        self.password = secrets.token_hex(16)
 
     def init(self):
         command = [AIM, "init", "--data", self.folder, "--org", "Bench", "--admin-email", "admin@bench.test",
                    "--admin-password-stdin", "--json", *self.database]
-        done = subprocess.run(command, input=secrets.token_hex(16), text=True, capture_output=True, check=True,
+        done = subprocess.run(command, input=self.password, text=True, capture_output=True, check=True,
                               env=environment())
         self.key = json.loads(done.stdout)["api_key"]
         (self.folder / "key").write_text(self.key)
@@ -261,6 +262,45 @@ def seed_violations(path, count):
     database.close()
 
 
+def seed_audit(path, count):
+    """Records of decisions and a few events, of the last 30 days, with the newest 20,000 decisions behind them. Their
+    links are no chain: this is for reading pages, not for verifying."""
+    database = sqlite3.connect(path)
+    organization = database.execute("SELECT id FROM organizations").fetchone()[0]
+    agents = [row[0] for row in database.execute("SELECT id FROM agents LIMIT 1000")]
+    size = database.execute("SELECT size FROM audit_head").fetchone()[0]
+    now = int(time.time() * 1000)
+    span = 30 * 86400 * 1000
+    outcomes = ["approved"] * 8 + ["denied", "pending"]
+    identities = [uuid7(now - span + span * index // count) for index in range(count)]
+
+    def moment(index):
+        return (now - span + span * index // count) * 1000
+
+    def record(index):
+        decision = index % 50 != 0
+        agent = agents[index * 7 % len(agents)]
+        return dict(leaf_index=size + index, org_id=organization, id=identities[index], created_at=moment(index),
+                    kind="decision" if decision else "event", action=f"db:verb{index % 20}" if decision else "agent.updated",
+                    actor_kind="agent" if decision else "system", actor_id=str(uuid.UUID(bytes=agent)), agent_id=agent,
+                    target_kind="decision" if decision else "agent", target_id=str(uuid.UUID(bytes=identities[index])),
+                    outcome=outcomes[index % 10] if decision else "ok", leaf="{}", leaf_hash=bytes(32), link=bytes(32))
+
+    def decision(index):
+        return dict(org_id=organization, id=identities[index], agent_id=agents[index * 7 % len(agents)],
+                    created_at=moment(index), action=f"db:verb{index % 20}", resource="customers/1",
+                    status=outcomes[index % 10], outcome=outcomes[index % 10], reason_codes='["granted"]', risk="low",
+                    credential="key", scheme="rfc9421", snapshot_digest=bytes(32), inputs="{}", verdict="{}",
+                    salt=bytes(16), leaf_index=size + index)
+
+    database.executemany(columns(database, "audit_log", record(0)), (tuple(record(i).values()) for i in range(count)))
+    newest = [index for index in range(max(0, count - 20_000), count) if index % 50 != 0]
+    database.executemany(columns(database, "decisions", decision(0)), (tuple(decision(i).values()) for i in newest))
+    database.execute("UPDATE audit_head SET size = ?", (size + count,))
+    database.commit()
+    database.close()
+
+
 def timed(server, path, times=60):
     taken = []
     for _ in range(times):
@@ -268,6 +308,61 @@ def timed(server, path, times=60):
         server.get(path).read()
         taken.append(time.perf_counter() - began)
     return sorted(taken)[times // 2] * 1000
+
+
+# The console's pages with their filters; `{agent}` is an agent with records.
+CONSOLE = [
+    "/overview", "/agents", "/agents?search=filler-99&status=active", "/agents/{agent}", "/agents/{agent}/activity",
+    "/agents/{agent}/capabilities", "/agents/{agent}/violations", "/agents/{agent}/key-vault", "/agents/{agent}/trust",
+    "/agents/{agent}/mcp-servers", "/agents/{agent}/audit", "/violations", "/violations?severity=critical&range=7d",
+    "/requests", "/alerts", "/threats", "/trust", "/mcp-servers", "/audit", "/audit?action=agent.updated", "/compliance",
+    "/webhooks", "/users", "/api-keys", "/settings", "/profile",
+]
+
+
+def console(folder):
+    """Each page of the console, as a signed-in administrator gets it."""
+    rows = int(os.environ.get("AIM_BENCH_ROWS", "1000000"))
+    server = Server(folder / "console").init()
+    path = server.folder / "aim.db"
+    seed_agents(path, 10_000)
+    seed_violations(path, rows)
+    seed_audit(path, rows)
+    server.start()
+    wait_for_followers(path)
+    body = json.dumps({"email": "admin@bench.test", "password": server.password}).encode()
+    request = urllib.request.Request(f"{server.url}/api/v1/auth/login", data=body,
+                                     headers={"Content-Type": "application/json"})
+    cookie = urllib.request.urlopen(request).headers["Set-Cookie"].split(";")[0]
+    agent = json.load(server.get("/api/v1/violations?limit=1"))["violations"][0]["agent_id"]
+    slowest = 0
+    for page in CONSOLE:
+        taken, size = [], 0
+        for _ in range(30):
+            began = time.perf_counter()
+            request = urllib.request.Request(server.url + page.format(agent=agent),
+                                             headers={"Cookie": cookie, "Accept": "text/html"})
+            size = len(urllib.request.urlopen(request, timeout=60).read())
+            taken.append((time.perf_counter() - began) * 1000)
+        median = sorted(taken)[len(taken) // 2]
+        slowest = max(slowest, median)
+        note(f"page {page}", f"{median:.1f} ms median, {max(taken):.1f} ms at most, {size / 1024:.0f} KiB")
+    note("slowest page", f"{slowest:.1f} ms median")
+    server.stop()
+
+
+def wait_for_followers(path):
+    """Until those who follow the log have read what was seeded; a deadline, for a follower may have failed."""
+    database = sqlite3.connect(path)
+    size = database.execute("SELECT size FROM audit_head").fetchone()[0]
+    began = time.perf_counter()
+    while time.perf_counter() - began < 600:
+        behind = database.execute("SELECT count(*) FROM followers WHERE next_index < ?", (size,)).fetchone()[0]
+        if not behind:
+            note("followers read the log", f"{size} records in {time.perf_counter() - began:.0f} s")
+            return
+        time.sleep(0.5)
+    raise SystemExit("the followers did not come to the log's end")
 
 
 PAGES = {
@@ -320,7 +415,7 @@ def idle(folder):
     server.stop()
 
 
-MEASUREMENTS = {"sqlite": sqlite_load, "postgres": postgres_load, "idle": idle, "growth": growth}
+MEASUREMENTS = {"sqlite": sqlite_load, "postgres": postgres_load, "idle": idle, "growth": growth, "console": console}
 
 
 def main():
