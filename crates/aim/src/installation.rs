@@ -60,7 +60,10 @@ pub async fn open(settings: &Settings, data: &Path) -> Result<Kernel, OpenError>
     let pepper = aim_identity::pepper::load_or_create(&store, clock.now(), configured.map(|key| *key))
         .await
         .map_err(|error| OpenError::Database(format!("{error:?}")))?;
-    Ok(kernel(store, settings, pepper))
+    let mail = settings.mail()?;
+    let mut kernel = kernel(store, settings, pepper);
+    Arc::make_mut(&mut kernel.config).mail = mail.map(Arc::new);
+    Ok(kernel)
 }
 
 /// Opens the database as it is, to look at it: nothing is made and nothing is migrated.
@@ -90,6 +93,8 @@ pub fn kernel(store: Store, settings: &Settings, pepper: TokenPepper) -> Kernel 
         config: Arc::new(settings.platform()),
         pepper: Arc::new(pepper),
         node,
+        stopping: aim_platform::Stopping::default(),
+        refusals: aim_platform::Refusals::default(),
     }
 }
 

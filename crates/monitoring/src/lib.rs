@@ -1,11 +1,22 @@
-//! Monitoring: the live feed, activity, alerts and their delivery.
+//! Monitoring: what happens, as it happens. Activity by hour, the live feed, alerts and what raises them,
+//! and their delivery to webhooks and mailboxes. All of it is made from the audit log, so it shows what
+//! happened and nothing else; it decides nothing.
 
-use aim_platform::{Kernel, Module, ServiceConfig};
+use aim_platform::{Follower, Job, Kernel, Module, ServiceConfig};
+
+pub mod activity;
+pub mod alerts;
+pub mod schema;
+
+use activity::ActivityService;
+use alerts::AlertService;
 
 /// The capability as the composition root sees it.
 #[derive(Clone)]
 pub struct Monitoring {
     kernel: Kernel,
+    activity: ActivityService,
+    alerts: AlertService,
 }
 
 impl Monitoring {
@@ -14,7 +25,21 @@ impl Monitoring {
     pub fn new(kernel: &Kernel) -> Self {
         Self {
             kernel: kernel.clone(),
+            activity: ActivityService::new(kernel),
+            alerts: AlertService::new(kernel),
         }
+    }
+
+    /// The use cases of alerts.
+    #[must_use]
+    pub fn alerts(&self) -> AlertService {
+        self.alerts.clone()
+    }
+
+    /// The use cases of activity.
+    #[must_use]
+    pub fn activity(&self) -> ActivityService {
+        self.activity.clone()
     }
 }
 
@@ -23,7 +48,16 @@ impl Module for Monitoring {
         "monitoring"
     }
 
-    fn routes(&self, _config: &mut ServiceConfig<'_>) {
-        let _ = &self.kernel;
+    fn routes(&self, config: &mut ServiceConfig<'_>) {
+        activity::routes::register(config, &self.activity);
+        alerts::routes::register(config, &self.alerts);
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        alerts::jobs(&self.kernel)
+    }
+
+    fn followers(&self) -> Vec<Follower> {
+        vec![activity::follower(), alerts::watch::follower(&self.kernel)]
     }
 }

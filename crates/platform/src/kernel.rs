@@ -3,8 +3,12 @@
 use std::{net::IpAddr, sync::Arc};
 
 use aim_core::{Clock, Timestamp};
-use aim_crypto::token::TokenPepper;
+use aim_crypto::{secret::SecretString, token::TokenPepper};
 use aim_store::Store;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Refusals, Stopping, ThreatLimits};
 
 /// The settings that capabilities share; `aim` fills them from its configuration.
 #[derive(Debug, Clone)]
@@ -31,6 +35,14 @@ pub struct PlatformConfig {
     pub anonymous_requests_per_second: u32,
     /// Whether `/metrics` answers.
     pub metrics: bool,
+    /// Networks that requests to named addresses may go to, besides the public internet.
+    pub outbound_allow: Vec<ipnet::IpNet>,
+    /// The mail server, if there is one.
+    pub mail: Option<Arc<MailServer>>,
+    /// How agents' trust is scored.
+    pub trust: TrustRules,
+    /// When threat detection speaks up.
+    pub threats: ThreatLimits,
     /// Where the console's "Learn more" leads.
     pub learn_more_url: String,
     /// Where the console's "Upgrade to Pro" leads.
@@ -51,10 +63,102 @@ impl Default for PlatformConfig {
             requests_per_second: 2_000,
             anonymous_requests_per_second: 50,
             metrics: true,
+            outbound_allow: Vec::new(),
+            mail: None,
+            trust: TrustRules::default(),
+            threats: ThreatLimits::default(),
             learn_more_url: "https://github.com/aim-server/aim#editions".to_owned(),
             upgrade_url: "https://github.com/aim-server/aim#premium".to_owned(),
         }
     }
+}
+
+/// How agents' trust is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustRules {
+    /// The days in which a recorded event loses half its weight.
+    pub half_life_days: i64,
+    /// How many decided actions it takes before an agent has a score.
+    pub minimum_events: i64,
+    /// What each factor counts.
+    pub weights: TrustWeights,
+}
+
+impl Default for TrustRules {
+    fn default() -> Self {
+        Self {
+            half_life_days: 14,
+            minimum_events: 20,
+            weights: TrustWeights::default(),
+        }
+    }
+}
+
+/// How much each factor of the trust score counts, next to the others: 0 to 100. A factor with weight 0 does
+/// not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrustWeights {
+    /// The age, rotation and expiry of the agent's key.
+    pub key_hygiene: u32,
+    /// How many of its actions were approved.
+    pub verification_success: u32,
+    /// Denied actions, weighted by severity; they lose weight with time.
+    pub violations: u32,
+    /// Whether it uses what it was granted.
+    pub capability_use: u32,
+    /// Whether the MCP servers that it talks to are attested.
+    pub mcp_attestation: u32,
+    /// Whether it has an owner and is documented.
+    pub ownership: u32,
+    /// How long it has been registered.
+    pub age: u32,
+    /// Suspensions, revoked keys and threat findings; they lose weight with time.
+    pub incidents: u32,
+}
+
+impl Default for TrustWeights {
+    fn default() -> Self {
+        Self {
+            key_hygiene: 15,
+            verification_success: 15,
+            violations: 25,
+            capability_use: 10,
+            mcp_attestation: 10,
+            ownership: 5,
+            age: 5,
+            incidents: 15,
+        }
+    }
+}
+
+/// How the connection to a mail server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SmtpSecurity {
+    /// TLS after a greeting in the clear; without it nothing is sent.
+    Starttls,
+    /// TLS from the first byte on.
+    Tls,
+    /// Nothing: only for a server on this machine.
+    None,
+}
+
+/// A mail server, and as whom mail is sent through it.
+#[derive(Debug, Clone)]
+pub struct MailServer {
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: SmtpSecurity,
+    /// Whom mail is from.
+    pub from: String,
+    /// The user to sign in as; empty: without.
+    pub user: String,
+    /// The user's password.
+    pub password: SecretString,
 }
 
 /// The store, the clock, the settings and the installation's pepper.
@@ -70,6 +174,10 @@ pub struct Kernel {
     pub pepper: Arc<TokenPepper>,
     /// This node's name in leases: new at each start.
     pub node: Arc<str>,
+    /// Whether this node is stopping.
+    pub stopping: Stopping,
+    /// What holds notes of refused signatures back, so that they cannot fill the log.
+    pub refusals: Refusals,
 }
 
 impl Kernel {
@@ -77,6 +185,12 @@ impl Kernel {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The one way to addresses that somebody named.
+    #[must_use]
+    pub fn outbound(&self) -> crate::Outbound {
+        crate::Outbound::new(&self.config.outbound_allow)
     }
 }
 

@@ -6,7 +6,7 @@ use aim_core::{Error, Permission};
 use aim_store::MigrationSet;
 use serde_json::{Map, Value};
 
-use crate::{Authenticator, Follower, Job, ServiceConfig, console::ConsoleRegistry};
+use crate::{Authenticator, Follower, Job, Retained, ServiceConfig, console::ConsoleRegistry};
 
 /// One capability: its routes with their OpenAPI part, its tables, jobs and ways to authenticate.
 pub trait Module: Send + Sync + 'static {
@@ -31,6 +31,11 @@ pub trait Module: Send + Sync + 'static {
 
     /// Those of it that follow the audit log, by one node at a time.
     fn followers(&self) -> Vec<Follower> {
+        Vec::new()
+    }
+
+    /// Those of its tables that retention trims.
+    fn retained(&self) -> Vec<Retained> {
         Vec::new()
     }
 

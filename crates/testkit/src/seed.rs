@@ -28,6 +28,8 @@ pub fn kernel(store: &Store) -> (Kernel, Arc<ManualClock>) {
         config: Arc::new(PlatformConfig::default()),
         pepper: Arc::new(TokenPepper::from_bytes([7; 32])),
         node: "test-node".into(),
+        stopping: aim_platform::Stopping::default(),
+        refusals: aim_platform::Refusals::default(),
     };
     (kernel, clock)
 }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::settings::{
-    DatabaseSettings, KeySettings, LimitSettings, LogSettings, SecuritySettings, ServerSettings, Settings,
-    VerificationSettings,
+    DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings, SecuritySettings,
+    ServerSettings, Settings, SmtpSettings, VerificationSettings,
 };
 
 /// How long a comment line may be.
@@ -29,6 +29,8 @@ pub fn default_document() -> String {
     section::<KeySettings>(&mut text, "keys", &settings.keys);
     section::<LimitSettings>(&mut text, "limits", &settings.limits);
     section::<VerificationSettings>(&mut text, "verification", &settings.verification);
+    section::<OutboundSettings>(&mut text, "outbound", &settings.outbound);
+    section::<SmtpSettings>(&mut text, "smtp", &settings.smtp);
     section::<LogSettings>(&mut text, "log", &settings.log);
     text
 }

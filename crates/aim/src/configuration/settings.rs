@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, path::Path};
 
 use aim_client::read_private;
-use aim_platform::PlatformConfig;
+use aim_crypto::secret::SecretString;
+use aim_platform::{MailServer, PlatformConfig, SmtpSecurity};
 use aim_store::DatabaseConfig;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,10 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `[verification]`
     pub verification: VerificationSettings,
+    /// `[outbound]`
+    pub outbound: OutboundSettings,
+    /// `[smtp]`
+    pub smtp: SmtpSettings,
     /// `[log]`
     pub log: LogSettings,
 }
@@ -103,6 +108,33 @@ pub struct LimitSettings {
 pub struct VerificationSettings {
     /// How long a pending action waits for a person, in minutes.
     pub approval_minutes: i64,
+}
+
+/// Requests that AIM makes to addresses that somebody named: webhooks and MCP servers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutboundSettings {
+    /// Networks that such requests may go to besides the public internet, such as ["10.20.0.0/16"]. Without
+    /// it, private, loopback, link-local and metadata addresses are refused.
+    pub allow: Vec<String>,
+}
+
+/// Mail about alerts. The server is trusted to be the one that is named: its certificate is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SmtpSettings {
+    /// The mail server. Empty: no mail is sent.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// starttls, tls (from the first byte on, often port 465), or none (only for a server on this machine).
+    pub security: SmtpSecurity,
+    /// Whom the mail is from, such as AIM <aim@example.com>.
+    pub from: String,
+    /// The user to sign in as; empty: without.
+    pub user: String,
+    /// A file that only its owner may read, with the password. The variable AIM_SMTP_PASSWORD will do too.
+    pub password_file: String,
 }
 
 /// What AIM writes to standard error.
@@ -187,6 +219,19 @@ impl Default for VerificationSettings {
     }
 }
 
+impl Default for SmtpSettings {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            port: 587,
+            security: SmtpSecurity::Starttls,
+            from: String::new(),
+            user: String::new(),
+            password_file: String::new(),
+        }
+    }
+}
+
 impl Default for LogSettings {
     fn default() -> Self {
         Self {
@@ -265,6 +310,13 @@ impl Settings {
             self.verification.approval_minutes,
             1..=10_080,
         )?;
+        self.outbound_networks()?;
+        if !self.smtp.host.is_empty() && !self.smtp.from.contains('@') {
+            return Err(ConfigurationError::of(
+                "smtp.from",
+                "say whom mail is from, such as AIM <aim@example.com>",
+            ));
+        }
         tracing_subscriber::EnvFilter::try_new(&self.log.level)
             .map_err(|error| ConfigurationError::of("log.level", format!("this is no level: {error}")))?;
         Ok(())
@@ -308,7 +360,49 @@ impl Settings {
             requests_per_second: self.limits.requests_per_second,
             anonymous_requests_per_second: self.limits.anonymous_requests_per_second,
             metrics: self.server.metrics,
+            outbound_allow: self.outbound_networks().unwrap_or_default(),
+            mail: None,
+            ..PlatformConfig::default()
         }
+    }
+
+    /// The networks of `outbound.allow`.
+    ///
+    /// # Errors
+    /// Names `outbound.allow` when one of them is none.
+    pub fn outbound_networks(&self) -> Result<Vec<ipnet::IpNet>, ConfigurationError> {
+        let networks = self.outbound.allow.iter().map(|text| {
+            text.parse().map_err(|_| {
+                let problem = format!("{text:?} is no network; write it as 10.20.0.0/16 or fd00::/8");
+                ConfigurationError::of("outbound.allow", problem)
+            })
+        });
+        networks.collect()
+    }
+
+    /// The mail server, if there is one.
+    ///
+    /// # Errors
+    /// Names `smtp.password_file` when the file cannot be read.
+    pub fn mail(&self) -> Result<Option<MailServer>, ConfigurationError> {
+        let smtp = &self.smtp;
+        if smtp.host.is_empty() {
+            return Ok(None);
+        }
+        let password = if smtp.password_file.is_empty() {
+            std::env::var("AIM_SMTP_PASSWORD").unwrap_or_default()
+        } else {
+            let text = read_private(Path::new(&smtp.password_file));
+            text.map_err(|error| ConfigurationError::of("smtp.password_file", error.to_string()))?
+        };
+        Ok(Some(MailServer {
+            host: smtp.host.clone(),
+            port: smtp.port,
+            security: smtp.security,
+            from: smtp.from.clone(),
+            user: smtp.user.clone(),
+            password: SecretString::new(password.trim_end_matches(['\r', '\n']).to_owned()),
+        }))
     }
 
     /// The secret under which issued keys are hashed, if a file is set for it.
@@ -383,7 +477,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_is_refused_by_its_key() {
         type Spoil = fn(&mut Settings);
-        let cases: [(&str, Spoil); 9] = [
+        let cases: [(&str, Spoil); 11] = [
             ("server.bind", |settings| {
                 settings.server.bind = "localhost".to_owned()
             }),
@@ -403,6 +497,12 @@ mod tests {
             ("keys.grace_hours", |settings| settings.keys.grace_hours = -1),
             ("verification.approval_minutes", |settings| {
                 settings.verification.approval_minutes = 0
+            }),
+            ("outbound.allow", |settings| {
+                settings.outbound.allow = vec!["10.0.0.0".to_owned()]
+            }),
+            ("smtp.from", |settings| {
+                settings.smtp.host = "mail.example".to_owned()
             }),
             ("log.level", |settings| settings.log.level = "info,=".to_owned()),
         ];

@@ -1,0 +1,11 @@
+//! Activity: how many decisions there were, by hour, of each agent and of the organisation.
+
+mod follower;
+pub mod model;
+pub mod routes;
+pub mod service;
+pub mod store;
+
+pub use service::ActivityService;
+
+pub(crate) use follower::follower;
