@@ -79,6 +79,42 @@ impl KeyVaultView {
     }
 }
 
+/// The current public key in the forms that other systems ask for; all of them are the same 32 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyFormats {
+    /// RFC 7638 thumbprint.
+    pub fingerprint: String,
+    /// Standard base64 of the SPKI DER (RFC 8410).
+    #[schema(example = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")]
+    pub spki_base64: String,
+    /// Standard base64 of the 32 bytes themselves.
+    #[schema(example = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")]
+    pub raw_base64: String,
+    /// PEM `PUBLIC KEY` with a final newline (RFC 7468).
+    pub pem: String,
+    /// JWK with `kty`, `crv` and `x` (RFC 8037).
+    #[schema(value_type = Object)]
+    pub jwk: serde_json::Value,
+    /// Multibase base58btc of the multicodec form, as a `did:key` has it.
+    #[schema(example = "z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw")]
+    pub multibase: String,
+}
+
+impl KeyFormats {
+    /// The forms of this key.
+    #[must_use]
+    pub fn of(key: &PublicKey) -> Self {
+        Self {
+            fingerprint: key.fingerprint().as_str().to_owned(),
+            spki_base64: key.spki_base64(),
+            raw_base64: key.raw_base64(),
+            pem: key.pem(),
+            jwk: key.jwk(),
+            multibase: key.multibase(),
+        }
+    }
+}
+
 /// One key of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyRecord {

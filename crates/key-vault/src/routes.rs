@@ -6,7 +6,9 @@ use aim_platform::{ApiResult, Authed, AuthedOrAgent, Body, PathId, Problem, Quer
 
 use crate::{
     challenge::ChallengeView,
-    model::{KeyHistory, KeyVaultView, KeyWarnings, ListQuery, ReplaceKey, RevokeKeys, RotateKey},
+    model::{
+        KeyFormats, KeyHistory, KeyVaultView, KeyWarnings, ListQuery, ReplaceKey, RevokeKeys, RotateKey,
+    },
     service::KeyVaultService,
 };
 
@@ -14,6 +16,7 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &KeyVaultService
     config
         .app_data(web::Data::new(service.clone()))
         .service(get_key_vault)
+        .service(get_key_formats)
         .service(get_key_history)
         .service(post_key_challenge)
         .service(post_key_rotation)
@@ -41,6 +44,29 @@ async fn get_key_vault(
     service: web::Data<KeyVaultService>,
 ) -> ApiResult<web::Json<KeyVaultView>> {
     Ok(web::Json(service.view(&authed.ctx, id.0).await?))
+}
+
+/// An agent's current public key in the forms that other systems ask for: SPKI and raw base64, PEM, JWK,
+/// multibase.
+#[utoipa::path(
+    tag = "key vault",
+    params(("id" = uuid::Uuid, Path, description = "The agent")),
+    responses(
+        (status = 200, description = "The key in each form", body = KeyFormats),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission keys:read is missing", body = Problem),
+        (status = 404, description = "No such agent", body = Problem),
+        (status = 409, description = "The agent has no current key", body = Problem),
+    ),
+    security(("bearer" = []))
+)]
+#[get("/api/v1/agents/{id}/key-vault/formats")]
+async fn get_key_formats(
+    authed: AuthedOrAgent<permission::KeysRead>,
+    id: PathId<AgentKind>,
+    service: web::Data<KeyVaultService>,
+) -> ApiResult<web::Json<KeyFormats>> {
+    Ok(web::Json(service.formats(&authed.ctx, id.0).await?))
 }
 
 /// Every key an agent ever had, the latest first.

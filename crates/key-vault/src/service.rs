@@ -22,8 +22,8 @@ use serde_json::json;
 use crate::{
     challenge::{self, ChallengeView},
     model::{
-        KeyHistory, KeyRecord, KeyVaultView, KeyWarning, KeyWarnings, ReplaceKey, RevokeKeys, RotateKey,
-        check_grace_hours, check_reason, days_left, parse_public_key, parse_signature,
+        KeyFormats, KeyHistory, KeyRecord, KeyVaultView, KeyWarning, KeyWarnings, ReplaceKey, RevokeKeys,
+        RotateKey, check_grace_hours, check_reason, days_left, parse_public_key, parse_signature,
     },
     store::{self, AgentFacts, End, KeyRow, NewKey},
     warnings,
@@ -62,6 +62,29 @@ impl KeyVaultService {
                     &store::of_agent(db, organization, agent)?,
                     now,
                 )
+            })
+            .await
+    }
+
+    /// The agent's current public key in every form that we write.
+    ///
+    /// # Errors
+    /// As [`Self::view`]; `resource.state` when the agent has no current key.
+    pub async fn formats(&self, ctx: &Ctx, agent: AgentId) -> Result<KeyFormats> {
+        ctx.acts_for(agent)?;
+        let organization = ctx.organization;
+        self.kernel
+            .store
+            .read(organization, move |db| {
+                store::agent(db, organization, agent)?.ok_or_else(Error::not_found)?;
+                let keys = store::of_agent(db, organization, agent)?;
+                let current = keys.iter().rev().find(|key| key.is_current()).ok_or_else(|| {
+                    Error::new(
+                        Code::StateConflict,
+                        "the agent has no current key: all were revoked; see key-vault/history for them",
+                    )
+                })?;
+                Ok(KeyFormats::of(&current.public_key()?))
             })
             .await
     }

@@ -50,6 +50,9 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
         let (ids, body) = organization_case(tenant, path, &route.method).await;
         return case(ids, body);
     }
+    if path.starts_with("violations/{") || path.starts_with("violation-groups") {
+        return denied(tenant, path).await;
+    }
     if route.method == Method::GET
         && !path.contains("verifications/{")
         && !path.starts_with("capability-requests/{")
@@ -69,6 +72,11 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
                 Vec::new(),
                 Some(TestAgent::registration(&registrar, &fresh_name(), &fresh_key()).await),
             )
+        }
+        "agents/bulk-suspend" => {
+            let agent = tenant.agent(&fresh_name(), &["db:read"]).await;
+            let body = json!({"ids": [agent.id], "reason": "their host was broken into"});
+            case(Vec::new(), Some(body))
         }
         "public/agents/register" => case(Vec::new(), Some(json!({"name": fresh_name()}))),
         "verifications" => case(Vec::new(), Some(json!({"action": "db:read"}))),
@@ -227,6 +235,39 @@ async fn agent_case<'a>(tenant: TenantOf<'a>, path: &str, route: &Route) -> Case
         }
         _ => panic!("{route} is new: say in tests/it/matrix/cases.rs how it is used"),
     };
+    Case { ids, body, agent }
+}
+
+/// An attempt that was denied, and what is to be made of it.
+async fn denied<'a>(tenant: TenantOf<'a>, path: &str) -> Case<'a> {
+    let agent = tenant.agent(&fresh_name(), &[]).await;
+    let _ = agent.act("db:drop", None).await.expect(403);
+    let administrator = tenant.user(Role::Admin).await;
+    let tried = administrator.get(&agent.path("/violations")).await.expect(200);
+    let tried = &tried["violations"][0];
+    let verb = path.rsplit_once('/').map_or("", |(_, verb)| verb);
+    let mut body = match verb {
+        "resolve" => json!({"reason": "the grant was missing"}),
+        "suppress" => json!({"reason": "known", "until": tenant.app().now() + chrono::TimeDelta::hours(1)}),
+        _ => json!({}),
+    };
+    let groups = path.starts_with("violation-groups");
+    if groups {
+        body["agent_id"] = json!(agent.id);
+        body["attempted_capability"] = tried["attempted_capability"].clone();
+        body["reason_code"] = tried["reason_codes"][0].clone();
+    }
+    if verb == "reopen" {
+        let done = path.replace("reopen", "acknowledge");
+        let target = format!("/api/v1/{done}").replace("{id}", tried["id"].as_str().unwrap());
+        let _ = administrator.post(&target, &body).await.expect(200);
+    }
+    let ids = if groups {
+        Vec::new()
+    } else {
+        vec![tried["id"].as_str().unwrap().to_owned()]
+    };
+    let body = (verb != "{id}").then_some(body);
     Case { ids, body, agent }
 }
 

@@ -270,11 +270,16 @@ fn agents_and_keys() -> Vec<Route> {
             success: 200,
         },
         delete("/api/v1/agents/{id}", people("agents:delete")),
+        post("/api/v1/agents/bulk-suspend", people("agents:suspend"), 200),
         post("/api/v1/agents/{id}/suspend", people("agents:suspend"), 200),
         post("/api/v1/agents/{id}/reactivate", people("agents:suspend"), 200),
         get("/api/v1/agents/{id}/key-vault", people_or_itself("keys:read")),
         get(
             "/api/v1/agents/{id}/key-vault/history",
+            people_or_itself("keys:read"),
+        ),
+        get(
+            "/api/v1/agents/{id}/key-vault/formats",
             people_or_itself("keys:read"),
         ),
         post(
@@ -363,6 +368,47 @@ fn decisions() -> Vec<Route> {
         ),
         get("/api/v1/violations", people("violations:read")),
         get("/api/v1/violations/groups", people("violations:read")),
+        get("/api/v1/violations/{id}", people("violations:read")),
+        post(
+            "/api/v1/violations/{id}/acknowledge",
+            people("violations:triage"),
+            200,
+        ),
+        post(
+            "/api/v1/violations/{id}/resolve",
+            people("violations:triage"),
+            200,
+        ),
+        post(
+            "/api/v1/violations/{id}/suppress",
+            people("violations:triage"),
+            200,
+        ),
+        post(
+            "/api/v1/violations/{id}/reopen",
+            people("violations:triage"),
+            200,
+        ),
+        post(
+            "/api/v1/violation-groups/acknowledge",
+            people("violations:triage"),
+            200,
+        ),
+        post(
+            "/api/v1/violation-groups/resolve",
+            people("violations:triage"),
+            200,
+        ),
+        post(
+            "/api/v1/violation-groups/suppress",
+            people("violations:triage"),
+            200,
+        ),
+        post(
+            "/api/v1/violation-groups/reopen",
+            people("violations:triage"),
+            200,
+        ),
         get(
             "/api/v1/agents/{id}/violations",
             people_or_itself("violations:read"),

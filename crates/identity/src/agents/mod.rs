@@ -7,6 +7,7 @@ mod service;
 mod store;
 
 pub use model::{
-    AgentFilter, AgentList, AgentSort, AgentView, NewAgent, ProvenKey, RegisteredAgent, UpdateAgent,
+    AgentFilter, AgentList, AgentSort, AgentView, NewAgent, ProvenKey, RegisteredAgent, SuspendedAgents,
+    UpdateAgent,
 };
 pub use service::AgentService;

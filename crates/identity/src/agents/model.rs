@@ -76,6 +76,15 @@ pub struct AgentList {
     pub next_cursor: Option<String>,
 }
 
+/// What became of agents that were to be suspended together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SuspendedAgents {
+    /// Those that were active, and are suspended now.
+    pub suspended: Vec<AgentId>,
+    /// Those that were not active before.
+    pub unchanged: Vec<AgentId>,
+}
+
 /// A public key, and the proof that whoever brings it holds its private half.
 #[derive(Debug, Clone)]
 pub struct ProvenKey {

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use aim_core::{
-    Code, Error, PageRequest, Result, UserId,
+    AgentId, Code, Error, PageRequest, Result, UserId,
     id::AgentKind,
     role::permission::{AgentsDelete, AgentsRead, AgentsSuspend, AgentsWrite},
 };
@@ -14,7 +14,9 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    model::{AgentFilter, AgentList, AgentSort, AgentView, NewAgent, ProvenKey, UpdateAgent},
+    model::{
+        AgentFilter, AgentList, AgentSort, AgentView, NewAgent, ProvenKey, SuspendedAgents, UpdateAgent,
+    },
     service::AgentService,
 };
 
@@ -24,6 +26,7 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &AgentService) {
     config.service(create_challenge);
     config.service(list_agents);
     config.service(create_agent);
+    config.service(bulk_suspend_agents);
     config.service(get_agent);
     config.service(update_agent);
     config.service(delete_agent);
@@ -102,6 +105,18 @@ impl RegisterAgent {
 struct SuspendAgent {
     /// The reason, for those who read the audit log.
     #[schema(example = "unexpected calls at night", min_length = 1, max_length = 1024)]
+    reason: String,
+}
+
+/// Which agents are suspended, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BulkSuspend {
+    /// The agents, 1 to 100.
+    #[schema(min_items = 1, max_items = 100)]
+    ids: Vec<AgentId>,
+    /// The reason, for those who read the audit log.
+    #[schema(example = "their host was broken into", min_length = 1, max_length = 1024)]
     reason: String,
 }
 
@@ -302,6 +317,33 @@ async fn suspend_agent(
 ) -> ApiResult<web::Json<AgentView>> {
     Ok(web::Json(
         service.suspend(&authed.ctx, id.0, &body.0.reason).await?,
+    ))
+}
+
+/// Suspends several agents at once, all or none; each is refused from its next request on.
+#[utoipa::path(
+    tag = "agents",
+    request_body = BulkSuspend,
+    responses(
+        (status = 200, description = "Which were suspended, and which were already", body = SuspendedAgents),
+        (status = 400, description = "The body is not valid JSON", body = Problem),
+        (status = 401, description = "No credentials", body = Problem),
+        (status = 403, description = "The permission agents:suspend is missing", body = Problem),
+        (status = 404, description = "One of them is no agent of your organisation; none was suspended", body = Problem),
+        (status = 422, description = "The ids or the reason are not accepted", body = Problem),
+    ),
+    security(("bearer" = [])),
+)]
+#[post("/api/v1/agents/bulk-suspend")]
+async fn bulk_suspend_agents(
+    authed: Authed<AgentsSuspend>,
+    body: Body<BulkSuspend>,
+    service: web::Data<AgentService>,
+) -> ApiResult<web::Json<SuspendedAgents>> {
+    Ok(web::Json(
+        service
+            .suspend_all(&authed.ctx, &body.0.ids, &body.0.reason)
+            .await?,
     ))
 }
 

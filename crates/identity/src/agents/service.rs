@@ -1,5 +1,7 @@
 //! Use cases of agents, one transaction each.
 
+use std::collections::BTreeSet;
+
 use aim_audit::Entry;
 use aim_core::{Actor, AgentId, Code, Ctx, Error, Json, Result, UserId};
 use aim_crypto::{
@@ -17,13 +19,18 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    model::{AgentFilter, AgentList, AgentView, NewAgent, RegisteredAgent, UpdateAgent, status_text},
+    model::{
+        AgentFilter, AgentList, AgentView, NewAgent, RegisteredAgent, SuspendedAgents, UpdateAgent,
+        status_text,
+    },
     rules::{check_name, check_text},
     store::{self, AgentRow},
 };
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 1024;
+/// The most agents that one call suspends.
+const MOST_AT_ONCE: usize = 100;
 
 /// Registers, shows and changes agents.
 #[derive(Clone)]
@@ -255,16 +262,56 @@ impl AgentService {
     /// # Errors
     /// `resource.not_found`, `resource.state` unless it is active, `request.field_invalid` at `reason`.
     pub async fn suspend(&self, ctx: &Ctx, agent: AgentId, reason: &str) -> Result<AgentView> {
-        let reason = reason.trim().to_owned();
-        if reason.is_empty() {
-            return Err(Error::field("reason", "say why the agent is suspended"));
-        }
-        check_text("reason", &reason, LONGEST_REASON)?;
+        let reason = checked_reason(reason)?;
         self.change(ctx, agent, "agent.suspended", move |_, _, row| {
             turn(row, AgentStatus::Active, AgentStatus::Suspended)?;
             Ok(json!({ "reason": reason }))
         })
         .await
+    }
+
+    /// Stops several agents in one transaction: all of them, or none. Those that are suspended already stay as
+    /// they are.
+    ///
+    /// # Errors
+    /// `resource.not_found` when one of them is unknown, `request.field_invalid` at `ids` or `reason`.
+    pub async fn suspend_all(&self, ctx: &Ctx, ids: &[AgentId], reason: &str) -> Result<SuspendedAgents> {
+        if ids.is_empty() || ids.len() > MOST_AT_ONCE {
+            return Err(Error::field("ids", format!("name 1 to {MOST_AT_ONCE} agents")));
+        }
+        let reason = checked_reason(reason)?;
+        // In order, so that two calls that name the same agents wait for each other and not in a ring.
+        let ids: BTreeSet<AgentId> = ids.iter().copied().collect();
+        let ctx = ctx.clone();
+        self.kernel
+            .store
+            .write(ctx.organization, move |db| {
+                let mut done = SuspendedAgents::default();
+                let mut entries = Vec::new();
+                for agent in &ids {
+                    let mut row = store::find(db, ctx.organization, *agent, true)?;
+                    if row.status()? != AgentStatus::Active {
+                        done.unchanged.push(*agent);
+                        continue;
+                    }
+                    turn(&mut row, AgentStatus::Active, AgentStatus::Suspended)?;
+                    row.updated_at = ctx.now;
+                    row.epoch += 1;
+                    store::save(db, &row)?;
+                    done.suspended.push(*agent);
+                    entries.push(
+                        Entry::event(&ctx, "agent.suspended")
+                            .agent(*agent)
+                            .target("agent", *agent)
+                            .details(json!({ "reason": reason })),
+                    );
+                }
+                if !entries.is_empty() {
+                    aim_audit::append(db, entries)?;
+                }
+                Ok(done)
+            })
+            .await
     }
 
     /// Lets a suspended agent act again.
@@ -361,6 +408,15 @@ fn revoke_keys(db: &mut Db, ctx: &Ctx, row: &AgentRow) -> aim_store::Result<Vec<
         );
     }
     Ok(entries)
+}
+
+fn checked_reason(reason: &str) -> Result<String> {
+    let reason = reason.trim().to_owned();
+    if reason.is_empty() {
+        return Err(Error::field("reason", "say why the agent is suspended"));
+    }
+    check_text("reason", &reason, LONGEST_REASON)?;
+    Ok(reason)
 }
 
 fn turn(row: &mut AgentRow, from: AgentStatus, to: AgentStatus) -> aim_store::Result<()> {

@@ -62,6 +62,54 @@ async fn suspension_and_reactivation_move_the_epoch_and_refuse_what_is_no_change
 }
 
 #[tokio::test]
+async fn several_agents_are_suspended_together_or_not_at_all() {
+    for world in worlds().await {
+        let (agents, admin) = (world.identity.agents(), world.admin());
+        let (first, _) = world.register(&admin, "first").await;
+        let (second, _) = world.register(&admin, "second").await;
+        let (third, _) = world.register(&admin, "third").await;
+        let (foreign, _) = world.register(&world.stranger(), "foreign").await;
+        for (ids, reason, field) in [
+            (vec![], "break-in", "ids"),
+            (vec![first.id; 101], "break-in", "ids"),
+            (vec![first.id], "  ", "reason"),
+        ] {
+            let error = agents.suspend_all(&admin, &ids, reason).await.unwrap_err();
+            assert_eq!(error.field.as_deref(), Some(field));
+        }
+        let error = agents
+            .suspend_all(&admin, &[first.id, foreign.id], "break-in")
+            .await
+            .unwrap_err();
+        assert_eq!(error.code, Code::NotFound);
+        assert_eq!(
+            agents.get(&admin, first.id).await.unwrap().status,
+            AgentStatus::Active
+        );
+        assert_eq!(world.audited("agent.suspended").await, 0);
+
+        agents.suspend(&admin, second.id, "odd calls").await.unwrap();
+        let done = agents
+            .suspend_all(&admin, &[third.id, first.id, second.id, first.id], "break-in")
+            .await
+            .unwrap();
+        assert_eq!(done.suspended, [first.id, third.id]);
+        assert_eq!(done.unchanged, [second.id]);
+        for id in [first.id, second.id, third.id] {
+            assert_eq!(
+                agents.get(&admin, id).await.unwrap().status,
+                AgentStatus::Suspended
+            );
+        }
+        let foreign = agents.get(&world.stranger(), foreign.id).await.unwrap();
+        assert_eq!(foreign.status, AgentStatus::Active);
+        assert_eq!(world.audited("agent.suspended").await, 3);
+        let changed = "SELECT count(*) FROM agents WHERE epoch = 1";
+        assert_eq!(world.database.count(changed).await, 3);
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_agent_is_gone_and_its_keys_have_ended() {
     for world in worlds().await {
         let (agents, admin) = (world.identity.agents(), world.admin());

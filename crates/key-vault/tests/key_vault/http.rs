@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{App, middleware::from_fn, test};
 use aim_core::{Actor, AgentCredential, ApiKeyId, Code, Error, OrganizationId, Role};
+use aim_crypto::keys::PublicKey;
 use aim_key_vault::KeyVault;
 use aim_platform::{
     Authenticated, Authenticator, EditionInfo, Module, OpenApiDocument, RequestHead, ServiceConfig,
@@ -193,6 +194,42 @@ async fn a_whole_rotation_over_http() {
         assert_eq!((status, &view["public_key"]), (200, &Value::Null));
         let (status, _) = call!(app, get, base, Some(renewed.as_str()), None);
         assert_eq!(status, 401, "a revoked key is refused on the next request");
+    }
+}
+
+#[actix_web::test]
+async fn the_current_key_is_written_in_every_form_and_read_back_as_the_same_key() {
+    for bed in Bed::all().await {
+        let agent = bed.agent("reader").await;
+        let app = app!(bed);
+        let base = format!("/api/v1/agents/{}/key-vault", agent.id);
+        let path = format!("{base}/formats");
+        let (caller, key) = (signed_by(&agent), agent.key.public());
+        for reader in [caller.as_str(), "viewer"] {
+            let (status, forms) = call!(app, get, path, Some(reader), None);
+            assert_eq!(status, 200);
+            for form in ["spki_base64", "raw_base64", "pem"] {
+                let text = forms[form].as_str().unwrap();
+                assert_eq!(PublicKey::parse(text).unwrap(), key, "{form}");
+            }
+            assert_eq!(PublicKey::parse(&forms["jwk"].to_string()).unwrap(), key);
+            assert!(
+                forms["spki_base64"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("MCowBQYDK2VwAyEA")
+            );
+            assert!(forms["multibase"].as_str().unwrap().starts_with("z6Mk"));
+            assert_eq!(forms["fingerprint"], fingerprint(&agent.key));
+        }
+        let stranger = bed.agent("stranger").await;
+        let (status, _) = call!(app, get, path, Some(signed_by(&stranger).as_str()), None);
+        assert_eq!(status, 404, "an agent sees its own key only");
+        let reason = json!({"reason": "leaked"});
+        let (status, _) = call!(app, post, format!("{base}/revoke"), Some("manager"), Some(reason));
+        assert_eq!(status, 200);
+        let (status, problem) = call!(app, get, path, Some("viewer"), None);
+        assert_eq!((status, problem["code"].as_str()), (409, Some("resource.state")));
     }
 }
 

@@ -27,10 +27,12 @@ macro_rules! embedded {
 
 // A test holds that every file of the folder stands here.
 embedded! {
+    "agent-keys.js"
     "console.css"
     "console.js"
     "favicon.svg"
     "icons.svg"
+    "signing.js"
 }
 
 /// Where the assets lie while developing.

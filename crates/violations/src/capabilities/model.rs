@@ -81,6 +81,9 @@ pub struct GrantView {
     pub expires_at: Option<Timestamp>,
     /// When it last permitted an action, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// Whole days since it last permitted an action, or since it was given if it never did; null unless it
+    /// holds now, and for one that denies: that is not there to be used.
+    pub unused_days: Option<i64>,
     /// Whether it holds now.
     pub status: GrantStatus,
 }
@@ -111,6 +114,10 @@ impl GrantView {
             granted_at: row.granted_at,
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
+            unused_days: (status == GrantStatus::Active && grant.effect != Effect::Deny).then(|| {
+                let since = row.last_used_at.unwrap_or(row.granted_at);
+                (now - since).num_days().max(0)
+            }),
             status,
         })
     }
@@ -125,6 +132,15 @@ pub struct GrantList {
     pub total: i64,
 }
 
+impl GrantList {
+    /// Keeps those that hold and were not used for so many days or more.
+    pub fn keep_unused(&mut self, days: i64) {
+        self.capabilities
+            .retain(|grant| grant.unused_days.is_some_and(|unused| unused >= days));
+        self.total = i64::try_from(self.capabilities.len()).unwrap_or(i64::MAX);
+    }
+}
+
 /// Which of an agent's grants to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -133,9 +149,26 @@ pub struct GrantFilter {
     /// `active` (if left out) or `all`, which adds those that expired or were revoked.
     #[serde(default)]
     pub include: Option<String>,
+    /// Only those that hold and were not used for so many days or more.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 3650)]
+    pub unused_days: Option<String>,
 }
 
 impl GrantFilter {
+    /// For how many days a grant must have been unused to be listed.
+    ///
+    /// # Errors
+    /// Names `unused_days` when it is no whole number from 1 to 3650.
+    pub fn unused_days(&self) -> Result<Option<i64>> {
+        match parameters::integer("unused_days", self.unused_days.as_deref())? {
+            Some(days) if !(1..=3650).contains(&days) => {
+                Err(Error::field("unused_days", "unused_days is 1 to 3650"))
+            }
+            days => Ok(days),
+        }
+    }
+
     /// Whether ended grants are wanted too.
     ///
     /// # Errors

@@ -44,8 +44,12 @@ async fn list_capabilities(
     filter: Query<GrantFilter>,
     service: web::Data<CapabilityService>,
 ) -> ApiResult<web::Json<GrantList>> {
-    let ended_too = filter.0.ended_too()?;
-    Ok(web::Json(service.grants(&authed.ctx, id.0, ended_too).await?))
+    let (ended_too, unused) = (filter.0.ended_too()?, filter.0.unused_days()?);
+    let mut list = service.grants(&authed.ctx, id.0, ended_too).await?;
+    if let Some(days) = unused {
+        list.keep_unused(days);
+    }
+    Ok(web::Json(list))
 }
 
 /// Grant a capability to an agent, or deny it one. It counts from the agent's next action on.

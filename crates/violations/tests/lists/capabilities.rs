@@ -2,12 +2,14 @@
 
 use aim_core::{CapabilityRequestId, Code, GrantId, Role};
 use aim_decision::{Effect, Scope};
+use aim_store::each;
 use aim_violations::capabilities::{
     Approval, NewCapabilityRequest, NewGrant, Rejection,
-    model::{CapabilityRequestFilter, GrantStatus, RequestStatus},
+    model::{CapabilityRequestFilter, GrantFilter, GrantStatus, RequestStatus},
     store::live_of_agent,
 };
 use chrono::TimeDelta;
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -157,6 +159,77 @@ async fn a_revoked_grant_is_gone_at_once_and_cannot_be_revoked_twice() {
         );
         assert_eq!(house.logged().await, ["capability.granted", "capability.revoked"]);
         assert_eq!(house.epoch(agent).await, 2);
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn a_grant_tells_for_how_many_days_nobody_used_it() {
+    on_each(|house| async move {
+        let agent = house.agent(house.home, "a").await;
+        let service = house.capabilities();
+        let used = service
+            .grant(&house.manager(), agent, grant("db:read"))
+            .await
+            .unwrap();
+        assert_eq!(used.unused_days, Some(0));
+        for new in [
+            grant("db:write"),
+            NewGrant {
+                effect: Some(Effect::Deny),
+                ..grant("db:drop")
+            },
+            NewGrant {
+                expires_at: Some(house.manager().now + TimeDelta::days(3)),
+                ..grant("db:list")
+            },
+        ] {
+            service.grant(&house.manager(), agent, new).await.unwrap();
+        }
+        let last_use = house.manager().now + TimeDelta::days(30) - TimeDelta::hours(1);
+        let (home, id) = (house.home, used.id);
+        house
+            .kernel
+            .store
+            .write(home, move |db| {
+                use aim_store::schema::grants;
+                each!(db, c => diesel::update(grants::table.find((home, id)))
+                    .set(grants::last_used_at.eq(Some(last_use)))
+                    .execute(c))?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        house.clock.set(last_use + TimeDelta::hours(1));
+        let mut all = service.grants(&house.manager(), agent, true).await.unwrap();
+        let unused: Vec<_> = all
+            .capabilities
+            .iter()
+            .map(|grant| (grant.capability.as_str(), grant.unused_days))
+            .collect();
+        let expected = [
+            ("db:read", Some(0)),
+            ("db:write", Some(30)),
+            ("db:drop", None),
+            ("db:list", None),
+        ];
+        assert_eq!(unused, expected);
+        all.keep_unused(31);
+        assert_eq!((all.total, all.capabilities.len()), (0, 0));
+        let mut all = service.grants(&house.manager(), agent, true).await.unwrap();
+        all.keep_unused(30);
+        assert_eq!(
+            (all.total, all.capabilities[0].capability.as_str()),
+            (1, "db:write")
+        );
+        for wrong in ["0", "-1", "3651", "x"] {
+            let filter = GrantFilter {
+                unused_days: Some(wrong.to_owned()),
+                ..GrantFilter::default()
+            };
+            let refused = filter.unused_days().unwrap_err();
+            assert_eq!(refused.field.as_deref(), Some("unused_days"), "{wrong}");
+        }
     })
     .await;
 }
