@@ -10,6 +10,7 @@ pub mod capabilities;
 mod export;
 mod parameters;
 pub mod policies;
+pub mod schema;
 pub mod verification;
 pub mod violations;
 
@@ -27,6 +28,7 @@ pub struct Violations {
     capabilities: CapabilityService,
     policies: policies::PolicyService,
     reading: violations::ViolationService,
+    triage: violations::TriageService,
     audit: audit_log::AuditLogService,
 }
 
@@ -39,6 +41,7 @@ impl Violations {
             capabilities: CapabilityService::new(kernel),
             policies: policies::PolicyService::new(kernel),
             reading: violations::ViolationService::new(kernel),
+            triage: violations::TriageService::new(kernel),
             audit: audit_log::AuditLogService::new(kernel),
         }
     }
@@ -66,6 +69,7 @@ impl Module for Violations {
         capabilities::routes::register(config, &self.capabilities);
         policies::routes::register(config, &self.policies);
         violations::routes::register(config, &self.reading);
+        violations::triage::routes::register(config, &self.triage);
         audit_log::routes::register(config, &self.audit);
     }
 

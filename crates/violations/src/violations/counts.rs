@@ -232,11 +232,31 @@ macro_rules! counters {
     }};
 }
 
-/// How many violations the filter selects.
+/// How many violations the filter selects. Nothing counts states: those that somebody set are counted one
+/// by one, and the others are the rest.
 ///
 /// # Errors
 /// The database's.
 pub fn total(db: &mut Db, organization: OrganizationId, filter: &Filter) -> Result<i64> {
+    match &filter.triage {
+        None => total_of_any_state(db, organization, filter),
+        Some(triage) if triage.inside => store::count_rows(db, organization, filter, filter.window),
+        Some(triage) => {
+            let rest = Filter {
+                triage: Some(triage.reversed()),
+                ..filter.clone()
+            };
+            let all = total_of_any_state(db, organization, filter)?;
+            Ok(all - store::count_rows(db, organization, &rest, filter.window)?)
+        }
+    }
+}
+
+fn total_of_any_state(db: &mut Db, organization: OrganizationId, filter: &Filter) -> Result<i64> {
+    let filter = &Filter {
+        triage: None,
+        ..filter.clone()
+    };
     let parts = Parts::of(filter.window);
     let mut total = 0;
     for window in &parts.rows {
@@ -266,8 +286,8 @@ fn sum(
     )
 }
 
-/// The days from the first to the last on which the filter selects anything, whatever its window; nothing
-/// if it never does. It spares a page the search where there is nothing to find.
+/// The days from the first to the last on which the filter selects anything, whatever its window and
+/// states; nothing if it never does. It spares a page the search where there is nothing to find.
 ///
 /// # Errors
 /// The database's.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp, ViolationId};
 use aim_store::{Db, Result, each, schema::violation_groups};
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper, dsl::case_when, upsert::excluded};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, dsl::case_when,
+    upsert::excluded,
+};
 
-use super::store::ViolationRow;
+use super::{model::GroupFilter, store::ViolationRow, triage::store::groups_in_states};
 
 /// The most rows of one statement: PostgreSQL takes at most 65,535 parameters.
 const ROWS_PER_STATEMENT: usize = 1_000;
@@ -123,6 +126,19 @@ pub struct GroupRow {
     pub count: i64,
 }
 
+impl GroupRow {
+    /// What its violations have in common.
+    #[must_use]
+    pub fn key(&self) -> GroupKey {
+        GroupKey {
+            organization: self.org_id,
+            agent: self.agent_id,
+            attempted_capability: self.attempted_capability.clone(),
+            reason_code: self.reason_code.clone(),
+        }
+    }
+}
+
 macro_rules! newer {
     ($column:ident) => {
         violation_groups::$column.eq(case_when(
@@ -193,31 +209,55 @@ pub fn upsert(db: &mut Db, changes: &BTreeMap<GroupKey, GroupChange>) -> Result<
 }
 
 macro_rules! groups_of {
-    ($organization:expr, $agent:expr) => {{
+    ($organization:expr, $filter:expr) => {{
+        let filter: &GroupFilter = $filter;
         let mut query = violation_groups::table
             .filter(violation_groups::org_id.eq($organization))
             .into_boxed();
-        if let Some(agent) = $agent {
+        if let Some(agent) = filter.agent {
             query = query.filter(violation_groups::agent_id.eq(agent));
+        }
+        if let Some(first) = filter.window.first_id() {
+            query = query.filter(violation_groups::last_violation_id.ge(first));
+        }
+        if let Some(from) = filter.window.exact_from() {
+            query = query.filter(violation_groups::last_seen_at.ge(from));
+        }
+        if let Some(to) = filter.window.to {
+            query = query.filter(violation_groups::first_seen_at.lt(to));
+        }
+        if !filter.severities.is_empty() {
+            let names: Vec<&str> = filter
+                .severities
+                .iter()
+                .map(|severity| severity.as_str())
+                .collect();
+            query = query.filter(violation_groups::severity.eq_any(names));
+        }
+        if let Some(capability) = &filter.capability {
+            query = query.filter(violation_groups::attempted_capability.eq(capability));
+        }
+        if let Some(triage) = &filter.triage {
+            query = query.filter(groups_in_states!(triage));
         }
         query
     }};
 }
 
-/// Groups of an agent or of the whole organisation, the one seen last first.
+/// Groups that the filter selects, the one seen last first.
 ///
 /// # Errors
 /// The database's.
 pub fn page(
     db: &mut Db,
     organization: OrganizationId,
-    agent: Option<AgentId>,
+    filter: &GroupFilter,
     before: Option<ViolationId>,
     limit: i64,
     offset: i64,
 ) -> Result<Vec<GroupRow>> {
     Ok(each!(db, c => {
-        let mut query = groups_of!(organization, agent);
+        let mut query = groups_of!(organization, filter);
         if let Some(before) = before {
             query = query.filter(violation_groups::last_violation_id.lt(before));
         }
@@ -230,10 +270,35 @@ pub fn page(
     })?)
 }
 
-/// How many groups there are.
+/// How many groups the filter selects.
 ///
 /// # Errors
 /// The database's.
-pub fn count(db: &mut Db, organization: OrganizationId, agent: Option<AgentId>) -> Result<i64> {
-    Ok(each!(db, c => groups_of!(organization, agent).count().get_result(c))?)
+pub fn count(db: &mut Db, organization: OrganizationId, filter: &GroupFilter) -> Result<i64> {
+    Ok(each!(db, c => groups_of!(organization, filter).count().get_result(c))?)
+}
+
+macro_rules! group {
+    ($key:expr) => {
+        violation_groups::table
+            .find((
+                $key.organization,
+                $key.agent,
+                &$key.attempted_capability,
+                &$key.reason_code,
+            ))
+            .select(GroupRow::as_select())
+    };
+}
+
+/// A group, held until the transaction ends: nothing is added to it meanwhile.
+///
+/// # Errors
+/// The database's.
+pub fn hold(db: &mut Db, key: &GroupKey) -> Result<Option<GroupRow>> {
+    Ok(match db {
+        Db::Pg(c) => group!(key).for_update().first(&mut **c).optional(),
+        // SQLite has one writer.
+        Db::Sqlite(c) => group!(key).first(&mut **c).optional(),
+    }?)
 }

@@ -8,12 +8,14 @@ pub mod model;
 pub mod routes;
 pub mod service;
 pub mod store;
+pub mod triage;
 pub mod window;
 
 use aim_store::{Db, Result};
 
-pub use model::{Filter, ViolationGroupList, ViolationList, ViolationView};
+pub use model::{Filter, GroupFilter, ViolationGroupList, ViolationList, ViolationView};
 pub use service::ViolationService;
+pub use triage::{TriageFilter, TriageService, TriageState, TriageView};
 
 /// Stores violations and brings totals and groups along, inside the caller's transaction.
 ///

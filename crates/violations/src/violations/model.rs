@@ -6,7 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{groups::GroupRow, store::ViolationRow, window::Window};
+use super::{
+    groups::GroupRow,
+    store::ViolationRow,
+    triage::{TriageFilter, TriageState, TriageView},
+    window::Window,
+};
 use crate::{export, parameters};
 
 /// Every severity, mildest first.
@@ -30,6 +35,8 @@ pub struct Filter {
     pub blocked: Option<bool>,
     /// Within this time.
     pub window: Window,
+    /// In some of the states that people set; nothing means any.
+    pub triage: Option<TriageFilter>,
 }
 
 impl Filter {
@@ -64,6 +71,10 @@ pub struct ViolationQuery {
     #[serde(default)]
     #[param(value_type = Option<bool>)]
     pub blocked: Option<String>,
+    /// Only in this state (`open`, `acknowledged`, `resolved`, `suppressed`); may be repeated.
+    #[serde(default)]
+    #[param(value_type = Vec<TriageState>)]
+    pub state: Vec<String>,
     /// The size of the page, 1 to 100; 20 if left out. A CSV file has no pages.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
@@ -85,17 +96,8 @@ impl ViolationQuery {
     ///
     /// # Errors
     /// Names the parameter that is not accepted.
-    pub fn filter(&self, agent: Option<AgentId>) -> Result<Filter> {
-        let mut severities = self
-            .severity
-            .iter()
-            .map(|name| severity_of(name))
-            .collect::<Result<Vec<_>>>()?;
-        severities.sort_unstable();
-        severities.dedup();
-        if severities.len() == SEVERITIES.len() {
-            severities.clear();
-        }
+    pub fn filter(&self, agent: Option<AgentId>, now: Timestamp) -> Result<Filter> {
+        let severities = severities_of(&self.severity)?;
         let (from, to) = parameters::range(self.from.as_deref(), self.to.as_deref())?;
         Ok(Filter {
             agent,
@@ -103,8 +105,23 @@ impl ViolationQuery {
             capability: parameters::word("capability", self.capability.as_deref())?,
             blocked: parameters::boolean("blocked", self.blocked.as_deref())?,
             window: Window { from, to },
+            triage: TriageFilter::parse(&self.state, now)?,
         })
     }
+}
+
+/// The severities of these names, each once; none when they are all.
+pub(super) fn severities_of(names: &[String]) -> Result<Vec<Severity>> {
+    let mut severities = names
+        .iter()
+        .map(|name| severity_of(name))
+        .collect::<Result<Vec<_>>>()?;
+    severities.sort_unstable();
+    severities.dedup();
+    if severities.len() == SEVERITIES.len() {
+        severities.clear();
+    }
+    Ok(severities)
 }
 
 fn severity_of(name: &str) -> Result<Severity> {
@@ -147,10 +164,16 @@ pub struct ViolationView {
     pub decision_id: DecisionId,
     /// When.
     pub created_at: Timestamp,
+    /// What people made of it.
+    pub state: TriageState,
+    /// Who did, when and why; nothing while nobody has.
+    pub triage: Option<TriageView>,
 }
 
-impl From<ViolationRow> for ViolationView {
-    fn from(row: ViolationRow) -> Self {
+impl ViolationView {
+    /// The violation with what people made of it.
+    #[must_use]
+    pub fn of(row: ViolationRow, triage: Option<TriageView>) -> Self {
         Self {
             id: row.id,
             agent_id: row.agent_id,
@@ -166,13 +189,15 @@ impl From<ViolationRow> for ViolationView {
             reason_codes: row.reason_codes.strings(),
             decision_id: row.decision_id,
             created_at: row.created_at,
+            state: triage.as_ref().map_or(TriageState::Open, |triage| triage.state),
+            triage,
         }
     }
 }
 
 impl ViolationView {
     /// The first line of a CSV file.
-    pub const CSV_HEADER: [&'static str; 14] = [
+    pub const CSV_HEADER: [&'static str; 15] = [
         "id",
         "created_at",
         "agent_id",
@@ -187,12 +212,13 @@ impl ViolationView {
         "source_ip",
         "decision_id",
         "request_metadata",
+        "state",
     ];
 
     /// The violation as a line of a CSV file, in the order of [`Self::CSV_HEADER`]. Lists are joined by
     /// spaces, which neither codes nor capabilities contain; what came with the call stays JSON.
     #[must_use]
-    pub fn csv_record(&self) -> [String; 14] {
+    pub fn csv_record(&self) -> [String; 15] {
         let text = |text: &str| export::defused(text).into_owned();
         [
             self.id.to_string(),
@@ -209,6 +235,7 @@ impl ViolationView {
             text(self.source_ip.as_deref().unwrap_or_default()),
             self.decision_id.to_string(),
             text(&self.request_metadata.to_string()),
+            self.state.as_str().to_owned(),
         ]
     }
 }
@@ -250,10 +277,16 @@ pub struct ViolationGroupView {
     pub last_seen_at: Timestamp,
     /// The latest one.
     pub last_violation_id: ViolationId,
+    /// What people made of them; `open` again once there is one more than they had seen.
+    pub state: TriageState,
+    /// Who last did, when and why; it may stand beside `open`.
+    pub triage: Option<TriageView>,
 }
 
-impl From<GroupRow> for ViolationGroupView {
-    fn from(row: GroupRow) -> Self {
+impl ViolationGroupView {
+    /// The group with what people made of it, which covers it up to the latest violation or not.
+    #[must_use]
+    pub fn of(row: GroupRow, triage: Option<TriageView>, covered: bool) -> Self {
         Self {
             agent_id: row.agent_id,
             agent_name: row.agent_name,
@@ -264,6 +297,11 @@ impl From<GroupRow> for ViolationGroupView {
             first_seen_at: row.first_seen_at,
             last_seen_at: row.last_seen_at,
             last_violation_id: row.last_violation_id,
+            state: triage
+                .as_ref()
+                .filter(|_| covered)
+                .map_or(TriageState::Open, |triage| triage.state),
+            triage,
         }
     }
 }
@@ -283,11 +321,46 @@ pub struct ViolationGroupList {
     pub next_cursor: Option<String>,
 }
 
+/// Which groups are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupFilter {
+    /// Of this agent.
+    pub agent: Option<AgentId>,
+    /// Whose latest violation has one of these severities, each named once; empty means any.
+    pub severities: Vec<Severity>,
+    /// Attempts at exactly this capability.
+    pub capability: Option<String>,
+    /// Seen within this time, as far as first and last tell.
+    pub window: Window,
+    /// In some of the states that people set; nothing means any.
+    pub triage: Option<TriageFilter>,
+}
+
 /// Which groups to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct GroupQuery {
+    /// Only those whose latest violation is of this severity (`low`, `medium`, `high`, `critical`); may be
+    /// repeated.
+    #[serde(default)]
+    #[param(value_type = Vec<Severity>)]
+    pub severity: Vec<String>,
+    /// Only those last seen since this moment (RFC 3339), inclusive.
+    #[serde(default)]
+    #[param(value_type = Option<Timestamp>)]
+    pub from: Option<String>,
+    /// Only those first seen before this moment (RFC 3339), exclusive.
+    #[serde(default)]
+    #[param(value_type = Option<Timestamp>)]
+    pub to: Option<String>,
+    /// Only attempts at exactly this capability.
+    #[serde(default)]
+    pub capability: Option<String>,
+    /// Only in this state (`open`, `acknowledged`, `resolved`, `suppressed`); may be repeated.
+    #[serde(default)]
+    #[param(value_type = Vec<TriageState>)]
+    pub state: Vec<String>,
     /// The size of the page, 1 to 100; 20 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
@@ -299,4 +372,21 @@ pub struct GroupQuery {
     /// The `next_cursor` of the page before.
     #[serde(default)]
     pub cursor: Option<String>,
+}
+
+impl GroupQuery {
+    /// The filter that is asked for.
+    ///
+    /// # Errors
+    /// Names the parameter that is not accepted.
+    pub fn filter(&self, agent: Option<AgentId>, now: Timestamp) -> Result<GroupFilter> {
+        let (from, to) = parameters::range(self.from.as_deref(), self.to.as_deref())?;
+        Ok(GroupFilter {
+            agent,
+            severities: severities_of(&self.severity)?,
+            capability: parameters::word("capability", self.capability.as_deref())?,
+            window: Window { from, to },
+            triage: TriageFilter::parse(&self.state, now)?,
+        })
+    }
 }

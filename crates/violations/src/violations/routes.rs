@@ -1,7 +1,11 @@
 //! Violations over HTTP: pages as JSON, the whole filtered set as CSV, and groups.
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
-use aim_core::{AgentId, Ctx, Result, id::AgentKind, role::permission};
+use aim_core::{
+    AgentId, Ctx, Result,
+    id::{AgentKind, ViolationKind},
+    role::permission,
+};
 use aim_platform::{ApiResult, Authed, AuthedOrAgent, PathId, Problem, Query, ServiceConfig};
 
 use super::{
@@ -20,6 +24,7 @@ pub fn register(config: &mut ServiceConfig<'_>, service: &ViolationService) {
     config.service(list_violation_groups);
     config.service(list_agent_violations);
     config.service(list_violations);
+    config.service(get_violation);
 }
 
 /// What an agent tried and was denied, newest first; with `Accept: text/csv` or `format=csv` the whole
@@ -69,7 +74,7 @@ async fn answer(
     query: ViolationQuery,
     request: &HttpRequest,
 ) -> Result<HttpResponse> {
-    let filter = query.filter(agent)?;
+    let filter = query.filter(agent, ctx.now)?;
     match Format::wanted(request, query.format.as_deref(), &[Format::Json, Format::Csv])? {
         Format::Csv => {
             let service = service.clone();
@@ -115,13 +120,9 @@ async fn list_agent_violation_groups(
     query: Query<GroupQuery>,
     service: web::Data<ViolationService>,
 ) -> ApiResult<web::Json<ViolationGroupList>> {
-    let GroupQuery {
-        limit,
-        offset,
-        cursor,
-    } = query.0;
-    let page = parameters::page(limit.as_deref(), offset.as_deref(), cursor.as_deref())?;
-    Ok(web::Json(service.groups(&authed.ctx, Some(id.0), page).await?))
+    Ok(web::Json(
+        groups(&service, &authed.ctx, Some(id.0), &query.0).await?,
+    ))
 }
 
 /// The organisation's violations with repeats put together: same agent, same capability, same primary
@@ -138,11 +139,35 @@ async fn list_violation_groups(
     query: Query<GroupQuery>,
     service: web::Data<ViolationService>,
 ) -> ApiResult<web::Json<ViolationGroupList>> {
-    let GroupQuery {
-        limit,
-        offset,
-        cursor,
-    } = query.0;
-    let page = parameters::page(limit.as_deref(), offset.as_deref(), cursor.as_deref())?;
-    Ok(web::Json(service.groups(&authed.ctx, None, page).await?))
+    Ok(web::Json(groups(&service, &authed.ctx, None, &query.0).await?))
+}
+
+async fn groups(
+    service: &ViolationService,
+    ctx: &Ctx,
+    agent: Option<AgentId>,
+    query: &GroupQuery,
+) -> Result<ViolationGroupList> {
+    let page = parameters::page(
+        query.limit.as_deref(),
+        query.offset.as_deref(),
+        query.cursor.as_deref(),
+    )?;
+    service.groups(ctx, query.filter(agent, ctx.now)?, page).await
+}
+
+/// One violation with its evidence.
+#[utoipa::path(tag = "violations", params(("id" = uuid::Uuid, Path, description = "The violation")), responses(
+    (status = 200, description = "The violation", body = ViolationView),
+    (status = 401, description = "No credentials", body = Problem),
+    (status = 403, description = "The permission is missing", body = Problem),
+    (status = 404, description = "No such violation here", body = Problem),
+), security(("bearer" = [])))]
+#[get("/api/v1/violations/{id}")]
+async fn get_violation(
+    authed: Authed<permission::ViolationsRead>,
+    id: PathId<ViolationKind>,
+    service: web::Data<ViolationService>,
+) -> ApiResult<web::Json<ViolationView>> {
+    Ok(web::Json(service.get(&authed.ctx, id.0).await?))
 }

@@ -1,13 +1,17 @@
 //! Reading violations: pages with exact totals, the whole filtered set in pieces, and groups.
 
-use aim_core::{AgentId, Ctx, Error, Id, OrganizationId, PageRequest, Result, ViolationId};
+use std::collections::{BTreeSet, HashMap};
+
+use aim_core::{AgentId, Ctx, Error, Id, OrganizationId, PageRequest, Result, Timestamp, ViolationId};
 use aim_platform::Kernel;
 use aim_store::{Db, Result as StoreResult, Store};
 
 use super::{
-    counts, groups,
-    model::{Filter, ViolationGroupList, ViolationList, ViolationView},
-    store::{self, Slice},
+    counts,
+    groups::{self, GroupKey, GroupRow},
+    model::{Filter, GroupFilter, ViolationGroupList, ViolationGroupView, ViolationList, ViolationView},
+    store::{self, Slice, ViolationRow},
+    triage::{self, TriageView, store::GroupTriageRow},
 };
 use crate::export::CHUNK;
 
@@ -32,7 +36,7 @@ impl ViolationService {
     /// 404 for an unknown agent, and for an agent that asks about another one.
     pub async fn list(&self, ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<ViolationList> {
         allowed(ctx, filter.agent)?;
-        let organization = ctx.organization;
+        let (organization, now) = (ctx.organization, ctx.now);
         self.store
             .read(organization, move |db| {
                 known(db, organization, filter.agent)?;
@@ -51,7 +55,7 @@ impl ViolationService {
                 };
                 let (rows, next_cursor) = page.cut(rows, |row| row.id.uuid());
                 Ok(ViolationList {
-                    violations: rows.into_iter().map(ViolationView::from).collect(),
+                    violations: views(db, organization, rows, now)?,
                     total,
                     limit: page.limit,
                     offset: page.offset,
@@ -73,7 +77,7 @@ impl ViolationService {
         before: Option<ViolationId>,
     ) -> Result<(Vec<ViolationView>, Option<ViolationId>)> {
         allowed(ctx, filter.agent)?;
-        let organization = ctx.organization;
+        let (organization, now) = (ctx.organization, ctx.now);
         self.store
             .read(organization, move |db| {
                 known(db, organization, filter.agent)?;
@@ -89,8 +93,19 @@ impl ViolationService {
                 )?;
                 let full = i64::try_from(rows.len()).is_ok_and(|count| count == CHUNK);
                 let last = rows.last().map(|row| row.id).filter(|_| full);
-                Ok((rows.into_iter().map(ViolationView::from).collect(), last))
+                Ok((views(db, organization, rows, now)?, last))
             })
+            .await
+    }
+
+    /// One violation.
+    ///
+    /// # Errors
+    /// 404 for an unknown one.
+    pub async fn get(&self, ctx: &Ctx, id: ViolationId) -> Result<ViolationView> {
+        let (organization, now) = (ctx.organization, ctx.now);
+        self.store
+            .read(organization, move |db| view(db, organization, id, now))
             .await
     }
 
@@ -101,20 +116,20 @@ impl ViolationService {
     pub async fn groups(
         &self,
         ctx: &Ctx,
-        agent: Option<AgentId>,
+        filter: GroupFilter,
         page: PageRequest,
     ) -> Result<ViolationGroupList> {
-        allowed(ctx, agent)?;
-        let organization = ctx.organization;
+        allowed(ctx, filter.agent)?;
+        let (organization, now) = (ctx.organization, ctx.now);
         self.store
             .read(organization, move |db| {
-                known(db, organization, agent)?;
+                known(db, organization, filter.agent)?;
                 let before = page.cursor.map(|cursor| Id::from_uuid(cursor.0));
-                let rows = groups::page(db, organization, agent, before, page.fetch(), page.offset)?;
-                let total = groups::count(db, organization, agent)?;
+                let rows = groups::page(db, organization, &filter, before, page.fetch(), page.offset)?;
+                let total = groups::count(db, organization, &filter)?;
                 let (rows, next_cursor) = page.cut(rows, |row| row.last_violation_id.uuid());
                 Ok(ViolationGroupList {
-                    groups: rows.into_iter().map(Into::into).collect(),
+                    groups: group_views(db, organization, rows, now)?,
                     total,
                     limit: page.limit,
                     offset: page.offset,
@@ -123,6 +138,82 @@ impl ViolationService {
             })
             .await
     }
+}
+
+/// One violation with what people made of it.
+pub(super) fn view(
+    db: &mut Db,
+    organization: OrganizationId,
+    id: ViolationId,
+    now: Timestamp,
+) -> StoreResult<ViolationView> {
+    let row = store::find(db, organization, id)?.ok_or_else(Error::not_found)?;
+    let view = views(db, organization, vec![row], now)?.pop();
+    Ok(view.ok_or_else(Error::not_found)?)
+}
+
+/// Violations with what people made of them.
+fn views(
+    db: &mut Db,
+    organization: OrganizationId,
+    rows: Vec<ViolationRow>,
+    now: Timestamp,
+) -> StoreResult<Vec<ViolationView>> {
+    let ids: Vec<ViolationId> = rows.iter().map(|row| row.id).collect();
+    let singles = triage::store::of_violations(db, organization, &ids)?;
+    let said: HashMap<ViolationId, TriageView> = singles
+        .iter()
+        .filter_map(|single| Some((single.violation_id, TriageView::of_one(single, now)?)))
+        .collect();
+    let keys: Vec<GroupKey> = rows.iter().map(GroupKey::of).collect();
+    let repeats = repeats(db, organization, &keys)?;
+    let views = rows.into_iter().zip(keys).map(|(row, key)| {
+        let triage = said.get(&row.id).cloned().or_else(|| {
+            repeats
+                .get(&key)
+                .filter(|repeats| covers(repeats, row.id))
+                .and_then(|repeats| TriageView::of_repeats(repeats, now))
+        });
+        ViolationView::of(row, triage)
+    });
+    Ok(views.collect())
+}
+
+/// Groups with what people made of them.
+pub(super) fn group_views(
+    db: &mut Db,
+    organization: OrganizationId,
+    rows: Vec<GroupRow>,
+    now: Timestamp,
+) -> StoreResult<Vec<ViolationGroupView>> {
+    let keys: Vec<GroupKey> = rows.iter().map(GroupRow::key).collect();
+    let repeats = repeats(db, organization, &keys)?;
+    let views = rows.into_iter().zip(keys).map(|(row, key)| {
+        let said = repeats.get(&key);
+        let covered = said.is_some_and(|said| covers(said, row.last_violation_id));
+        let triage = said.and_then(|said| TriageView::of_repeats(said, now));
+        ViolationGroupView::of(row, triage, covered)
+    });
+    Ok(views.collect())
+}
+
+/// What was said of these repeats, whether it still counts or not.
+fn repeats(
+    db: &mut Db,
+    organization: OrganizationId,
+    keys: &[GroupKey],
+) -> StoreResult<HashMap<GroupKey, GroupTriageRow>> {
+    let agents: BTreeSet<AgentId> = keys.iter().map(|key| key.agent).collect();
+    let capabilities: BTreeSet<&str> = keys.iter().map(|key| key.attempted_capability.as_str()).collect();
+    let (agents, capabilities): (Vec<_>, Vec<_>) =
+        (agents.into_iter().collect(), capabilities.into_iter().collect());
+    let rows = triage::store::of_repeats(db, organization, &agents, &capabilities)?;
+    Ok(rows.into_iter().map(|row| (row.key(), row)).collect())
+}
+
+/// Whether what was said of repeats covers this one.
+fn covers(said: &GroupTriageRow, violation: ViolationId) -> bool {
+    said.through_id.is_none_or(|through| violation <= through)
 }
 
 /// An agent reads about itself; people read about all.

@@ -13,6 +13,7 @@ use diesel::{
 use super::{
     counts,
     model::{Filter, SEVERITIES},
+    triage::store::held_to_states,
     window::Window,
 };
 
@@ -125,7 +126,7 @@ impl Way {
     /// Whether rows that the index yields may be passed over, for long if few of them count.
     fn passes_over(self, filter: &Filter) -> bool {
         let beside = matches!(self, Self::Agent | Self::AgentSeverity) && filter.capability.is_some();
-        beside || filter.blocked.is_some()
+        beside || filter.blocked.is_some() || filter.triage.is_some()
     }
 }
 
@@ -169,6 +170,9 @@ macro_rules! selected {
         let before: Option<ViolationId> = $before;
         if let Some(before) = before {
             query = query.filter(violations::id.lt(before));
+        }
+        if let Some(triage) = &filter.triage {
+            query = held_to_states!(query, $organization, filter, triage);
         }
         query
     }};
@@ -269,6 +273,18 @@ pub(super) fn count_rows(
         total += count;
     }
     Ok(total)
+}
+
+/// One violation.
+///
+/// # Errors
+/// The database's.
+pub fn find(db: &mut Db, organization: OrganizationId, id: ViolationId) -> Result<Option<ViolationRow>> {
+    Ok(each!(db, c => violations::table
+        .find((organization, id))
+        .select(ViolationRow::as_select())
+        .first(c)
+        .optional())?)
 }
 
 /// Whether the organisation has, or had, this agent: what a deleted agent did stays readable.

@@ -57,6 +57,18 @@ impl Window {
             .map(|to| smallest_id(milliseconds(to) + u64::from(!is_whole(to))))
     }
 
+    /// The smallest id that may lie in it, and the smallest after it; open ends are the ends of all ids.
+    #[must_use]
+    pub fn ids(self) -> (ViolationId, ViolationId) {
+        let first = self
+            .first_id()
+            .unwrap_or_else(|| ViolationId::from_uuid(Uuid::nil()));
+        let end = self
+            .end_id()
+            .unwrap_or_else(|| ViolationId::from_uuid(Uuid::max()));
+        (first, end)
+    }
+
     /// The start, where ids (which know milliseconds) do not tell it exactly.
     #[must_use]
     pub fn exact_from(self) -> Option<Timestamp> {

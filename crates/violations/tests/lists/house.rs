@@ -22,8 +22,10 @@ use aim_store::{
     schema::{agents, audit_log, organizations},
 };
 use aim_violations::{
-    audit_log::AuditLogService, capabilities::CapabilityService, policies::PolicyService,
-    violations::ViolationService,
+    audit_log::AuditLogService,
+    capabilities::CapabilityService,
+    policies::PolicyService,
+    violations::{TriageService, ViolationService},
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use serde_json::Value;
@@ -86,6 +88,8 @@ impl House {
             config: Arc::new(config),
             pepper: Arc::new(TokenPepper::from_bytes([7; 32])),
             node: "test".into(),
+            refusals: aim_platform::Refusals::default(),
+            stopping: aim_platform::Stopping::default(),
         };
         let (home, elsewhere) = (
             OrganizationId::generate(clock.now()),
@@ -132,6 +136,10 @@ impl House {
 
     pub(crate) fn violations(&self) -> ViolationService {
         ViolationService::new(&self.kernel)
+    }
+
+    pub(crate) fn triage(&self) -> TriageService {
+        TriageService::new(&self.kernel)
     }
 
     pub(crate) fn audit_log(&self) -> AuditLogService {
@@ -305,6 +313,7 @@ impl Module for Areas {
         aim_violations::capabilities::routes::register(config, &CapabilityService::new(&self.0));
         aim_violations::policies::routes::register(config, &PolicyService::new(&self.0));
         aim_violations::violations::routes::register(config, &ViolationService::new(&self.0));
+        aim_violations::violations::triage::routes::register(config, &TriageService::new(&self.0));
         aim_violations::audit_log::routes::register(config, &AuditLogService::new(&self.0));
     }
 

@@ -13,4 +13,5 @@ mod capabilities;
 mod house;
 mod plans;
 mod policies;
+mod triage;
 mod violations;

@@ -8,7 +8,7 @@ use aim_store::{Db, Result};
 use aim_violations::{
     audit_log::store as log,
     violations::{
-        Filter, counts, groups,
+        Filter, GroupFilter, TriageFilter, TriageState, counts, groups,
         store::{Slice, page},
         window::Window,
     },
@@ -89,6 +89,7 @@ fn filters(agent: AgentId) -> Vec<Filter> {
                             capability: capability.clone(),
                             blocked,
                             window,
+                            triage: None,
                         });
                     }
                 }
@@ -177,17 +178,70 @@ async fn a_total_searches_the_key_of_the_counters_and_the_indexes_of_the_rows() 
 }
 
 #[actix_web::test]
+async fn no_filter_by_state_scans_a_table() {
+    on_each(|house| async move {
+        let (home, agent) = with_a_violation(&house).await;
+        let now = house.kernel.now();
+        house
+            .read(move |db| {
+                for state in TriageState::ALL {
+                    let triage = TriageFilter::of(&[state], now);
+                    for filter in filters(agent) {
+                        let triage = triage.clone();
+                        let plans = plans(db, move |db| {
+                            let filter = Filter { triage, ..filter };
+                            let slice = Slice {
+                                before: None,
+                                offset: 0,
+                                limit: 21,
+                            };
+                            counts::total(db, home, &filter)?;
+                            page(db, home, &filter, slice).map(|_| ())
+                        })?;
+                        for (sql, steps) in plans {
+                            assert!(
+                                !steps.iter().any(|step| step.starts_with("SCAN")),
+                                "{steps:#?}\n{sql}"
+                            );
+                        }
+                    }
+                    let plans = plans(db, move |db| {
+                        let filter = GroupFilter {
+                            triage,
+                            ..GroupFilter::default()
+                        };
+                        groups::page(db, home, &filter, None, 21, 0).map(|_| ())
+                    })?;
+                    for (sql, steps) in plans {
+                        assert!(
+                            !steps.iter().any(|step| step.starts_with("SCAN")),
+                            "{steps:#?}\n{sql}"
+                        );
+                    }
+                }
+                Ok(())
+            })
+            .await;
+    })
+    .await;
+}
+
+#[actix_web::test]
 async fn a_page_of_groups_searches_an_index() {
     on_each(|house| async move {
         let (home, agent) = with_a_violation(&house).await;
         house
             .read(move |db| {
                 let all = plans(db, move |db| {
-                    groups::page(db, home, None, None, 21, 0).map(|_| ())
+                    groups::page(db, home, &GroupFilter::default(), None, 21, 0).map(|_| ())
                 })?;
                 assert_searches(&all, false);
                 let own = plans(db, move |db| {
-                    groups::page(db, home, Some(agent), None, 21, 0).map(|_| ())
+                    let filter = GroupFilter {
+                        agent: Some(agent),
+                        ..GroupFilter::default()
+                    };
+                    groups::page(db, home, &filter, None, 21, 0).map(|_| ())
                 })?;
                 assert_searches(&own, false);
                 assert!(

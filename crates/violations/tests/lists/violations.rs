@@ -5,7 +5,7 @@ use aim_core::{
 };
 use aim_decision::Severity;
 use aim_violations::violations::{
-    self as area, Filter, ViolationView, counts,
+    self as area, Filter, GroupFilter, ViolationView, counts,
     store::{Slice, ViolationRow, page},
     window::Window,
 };
@@ -37,7 +37,7 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % end
     }
 
-    fn one_in(&mut self, count: u64) -> bool {
+    pub(crate) fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
 
@@ -81,7 +81,7 @@ impl House {
 const CAPABILITIES: [&str; 4] = ["db:read", "db:write", "mail:send", "pay"];
 
 /// Violations over five days, more of them in some hours than in others, some in the same millisecond.
-fn random_rows(
+pub(crate) fn random_rows(
     dice: &mut Dice,
     organization: OrganizationId,
     agents: &[AgentId],
@@ -129,7 +129,7 @@ fn random_moment(dice: &mut Dice) -> Option<Timestamp> {
     Some(start + units)
 }
 
-fn random_filter(dice: &mut Dice, agents: &[AgentId]) -> Filter {
+pub(crate) fn random_filter(dice: &mut Dice, agents: &[AgentId]) -> Filter {
     let (mut from, mut to) = (random_moment(dice), random_moment(dice));
     if from.zip(to).is_some_and(|(from, to)| from > to) {
         (from, to) = (to, from);
@@ -143,10 +143,11 @@ fn random_filter(dice: &mut Dice, agents: &[AgentId]) -> Filter {
         capability: dice.one_in(3).then(|| (*dice.pick(&CAPABILITIES)).to_owned()),
         blocked: dice.one_in(4).then(|| dice.one_in(2)),
         window: Window { from, to },
+        triage: None,
     }
 }
 
-fn selects(filter: &Filter, row: &ViolationRow) -> bool {
+pub(crate) fn selects(filter: &Filter, row: &ViolationRow) -> bool {
     filter.agent.is_none_or(|agent| agent == row.agent_id)
         && (filter.severities.is_empty() || filter.severity_names().contains(&row.severity.as_str()))
         && filter
@@ -389,6 +390,13 @@ async fn a_file_that_is_being_sent_is_not_moved_by_new_rows() {
     .await;
 }
 
+fn of(agent: AgentId) -> GroupFilter {
+    GroupFilter {
+        agent: Some(agent),
+        ..GroupFilter::default()
+    }
+}
+
 #[actix_web::test]
 async fn repeats_are_one_group_with_the_latest_on_top() {
     on_each(|house| async move {
@@ -411,7 +419,11 @@ async fn repeats_are_one_group_with_the_latest_on_top() {
         house.record(&[violation(house.home, other, moment(4))]).await;
         let (service, viewer) = (house.violations(), house.user(house.home, Role::Viewer));
         let all = service
-            .groups(&viewer, None, PageRequest::parse(Some(2), None, None).unwrap())
+            .groups(
+                &viewer,
+                GroupFilter::default(),
+                PageRequest::parse(Some(2), None, None).unwrap(),
+            )
             .await
             .unwrap();
         assert_eq!(all.total, 3);
@@ -428,11 +440,14 @@ async fn repeats_are_one_group_with_the_latest_on_top() {
         assert_eq!(top.last_violation_id, late.id);
         assert_eq!(all.groups[1].agent_id, other);
         let rest = PageRequest::parse(Some(2), None, all.next_cursor.as_deref()).unwrap();
-        let rest = service.groups(&viewer, None, rest).await.unwrap();
+        let rest = service
+            .groups(&viewer, GroupFilter::default(), rest)
+            .await
+            .unwrap();
         assert_eq!(rest.groups[0].reason_code, "capability.denied");
         assert_eq!(rest.next_cursor, None);
         let of_other = service
-            .groups(&viewer, Some(other), PageRequest::default())
+            .groups(&viewer, of(other), PageRequest::default())
             .await
             .unwrap();
         assert_eq!((of_other.total, of_other.groups.len()), (1, 1));
@@ -467,7 +482,14 @@ async fn another_tenant_and_another_agent_see_nothing() {
                 .total,
             0
         );
-        assert_eq!(service.groups(&foreign, None, page).await.unwrap().total, 0);
+        assert_eq!(
+            service
+                .groups(&foreign, GroupFilter::default(), page)
+                .await
+                .unwrap()
+                .total,
+            0
+        );
         let unknown = Filter {
             agent: Some(AgentId::generate(me.now)),
             ..Filter::default()
@@ -478,9 +500,12 @@ async fn another_tenant_and_another_agent_see_nothing() {
             service.list(&stranger, own.clone(), page).await.unwrap_err(),
             service.list(&me, Filter::default(), page).await.unwrap_err(),
             service.piece(&foreign, own.clone(), None).await.unwrap_err(),
-            service.groups(&foreign, Some(agent), page).await.unwrap_err(),
-            service.groups(&stranger, Some(agent), page).await.unwrap_err(),
-            service.groups(&me, None, page).await.unwrap_err(),
+            service.groups(&foreign, of(agent), page).await.unwrap_err(),
+            service.groups(&stranger, of(agent), page).await.unwrap_err(),
+            service
+                .groups(&me, GroupFilter::default(), page)
+                .await
+                .unwrap_err(),
         ] {
             assert_eq!((refusal.code, &refusal.detail), (Code::NotFound, &unknown.detail));
         }

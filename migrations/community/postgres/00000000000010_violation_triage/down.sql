@@ -1,0 +1,2 @@
+DROP TABLE violation_triage;
+DROP TABLE violation_group_triage;
