@@ -15,7 +15,7 @@ pub mod outbound;
 pub mod refusals;
 pub mod retention;
 pub mod shell;
-mod standing;
+pub mod standing;
 pub mod stopping;
 mod threat_limits;
 

@@ -12,8 +12,12 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 
 type KeyRow = (Timestamp, Timestamp, Option<Timestamp>, Option<Timestamp>);
 
-/// Refuses an agent that is not active, or whose key does not count any more.
-pub(crate) fn check(db: &mut Db, organization: OrganizationId, actor: &Actor, now: Timestamp) -> Result<()> {
+/// Refuses an agent that is not active, or whose key does not count any more. For acts that use up a signature
+/// in their own transaction; the extractors do it for all others.
+///
+/// # Errors
+/// `auth.forbidden` for a suspended agent, `auth.credentials_invalid` for one that is gone or a key that ended.
+pub fn check(db: &mut Db, organization: OrganizationId, actor: &Actor, now: Timestamp) -> Result<()> {
     let Actor::Agent { id, credential } = actor else {
         return Ok(());
     };
