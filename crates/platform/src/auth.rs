@@ -20,6 +20,8 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
     /// When the request came.
     pub now: Timestamp,
+    /// The caller's address as far as it is known.
+    pub source_ip: Option<&'a str>,
 }
 
 impl<'a> RequestHead<'a> {

@@ -4,13 +4,13 @@
 use std::{future::Future, marker::PhantomData, pin::Pin};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
-use aim_core::{Code, Ctx, Error, Id, RequiredPermission, Result};
+use aim_core::{AgentCredential, Code, Ctx, Error, Id, RequiredPermission, Result};
 use aim_store::Scope;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{ApiError, Authenticated, Kernel, NonceClaim, shell::RequestFacts};
+use crate::{ApiError, Authenticated, Kernel, NonceClaim, Refusal, shell::RequestFacts};
 
 /// The largest body, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -46,12 +46,16 @@ async fn claim(kernel: &Kernel, ctx: &Ctx, nonce: Option<NonceClaim>) -> Result<
     }
     let (organization, now, actor) = (ctx.organization, ctx.now, ctx.actor.clone());
     let Some(nonce) = nonce else {
-        return kernel
+        let standing = kernel
             .store
             .read(organization, move |db| {
                 crate::standing::check(db, organization, &actor, now)
             })
             .await;
+        if let Err(error) = &standing {
+            note_refusal(kernel, ctx, error.code).await;
+        }
+        return standing;
     };
     let fresh = kernel
         .store
@@ -59,8 +63,39 @@ async fn claim(kernel: &Kernel, ctx: &Ctx, nonce: Option<NonceClaim>) -> Result<
             crate::standing::check(db, organization, &actor, now)?;
             aim_store::nonces::claim(db, nonce.organization, &nonce.digest, nonce.expires_at)
         })
-        .await?;
-    if fresh { Ok(()) } else { Err(replayed()) }
+        .await;
+    let outcome = fresh.and_then(|fresh| if fresh { Ok(()) } else { Err(replayed()) });
+    if let Err(error) = &outcome {
+        note_refusal(kernel, ctx, error.code).await;
+    }
+    outcome
+}
+
+/// A replay, and the use of a key that has ended, leave evidence.
+async fn note_refusal(kernel: &Kernel, ctx: &Ctx, code: Code) {
+    let aim_core::Actor::Agent { id, credential } = &ctx.actor else {
+        return;
+    };
+    let code = match code {
+        Code::SignatureReplayed => code.slug(),
+        Code::CredentialsInvalid => "key.ended",
+        _ => return,
+    };
+    let fingerprint = match credential {
+        AgentCredential::Key { fingerprint } => Some(fingerprint.as_str()),
+        AgentCredential::Limited { .. } => None,
+    };
+    let refusal = Refusal {
+        organization: ctx.organization,
+        agent: *id,
+        fingerprint,
+        code,
+        scheme: "signed_request",
+        now: ctx.now,
+        source_ip: ctx.source_ip.as_deref(),
+        asked: "another route than the verified action".to_owned(),
+    };
+    kernel.refusals.note(&kernel.store, refusal).await;
 }
 
 /// The refusal of a signed request that was used before.

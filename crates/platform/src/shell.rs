@@ -324,7 +324,7 @@ async fn authenticate(
     authenticator.authenticate(&head, &body).await.map(Some)
 }
 
-fn head<'a>(request: &'a ServiceRequest, ctx: &Ctx, kernel: &Kernel) -> RequestHead<'a> {
+fn head<'a>(request: &'a ServiceRequest, ctx: &'a Ctx, kernel: &Kernel) -> RequestHead<'a> {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let authority = text("host").or_else(|| request.uri().authority().map(|authority| authority.as_str()));
@@ -343,6 +343,7 @@ fn head<'a>(request: &'a ServiceRequest, ctx: &Ctx, kernel: &Kernel) -> RequestH
         authority: authority.unwrap_or_default(),
         headers,
         now: ctx.now,
+        source_ip: ctx.source_ip.as_deref(),
     }
 }
 

@@ -71,13 +71,10 @@ impl Default for ThreatLimits {
     }
 }
 
-/// A threshold with its bounds: key, value, least, most.
-pub type Bound = (&'static str, i64, i64, i64);
-
 impl ThreatLimits {
-    /// Every threshold with the values that it may have.
+    /// Every threshold: its key, its value, and the least and the most that it may be.
     #[must_use]
-    pub const fn bounds(&self) -> [Bound; 18] {
+    pub const fn bounds(&self) -> [(&'static str, i64, i64, i64); 18] {
         [
             ("denial_burst", self.denial_burst, 2, 100_000),
             ("denial_burst_minutes", self.denial_burst_minutes, 1, 60),

@@ -53,8 +53,10 @@ impl BodySignature {
             return Err(SignatureProblem::malformed("X-Signature", problem).into());
         }
         signers.fresh(head.now, action.signed_at)?;
-        let key = signers.key_of(action.agent, &action.public_key).await?;
-        action.verify()?;
+        let key = signers
+            .key_of(head, BODY_SCHEME, action.agent, &action.public_key)
+            .await?;
+        signers.noting(head, BODY_SCHEME, &key, action.verify()).await?;
         Ok(signers.authenticated(
             &key,
             BODY_SCHEME,

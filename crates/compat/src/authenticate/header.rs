@@ -41,16 +41,17 @@ impl HeaderSignature {
         let signature = signature_from_base64(needed(head, "X-Signature")?)
             .map_err(|error| SignatureProblem::malformed("X-Signature", error))?;
         signers.fresh(head.now, signed_at)?;
-        let key = signers.key_of(agent, &public_key).await?;
-        verify_header(
+        let key = signers.key_of(head, HEADER_SCHEME, agent, &public_key).await?;
+        let verified = verify_header(
             &key.public_key,
             (head.method.as_str(), target(head)),
             timestamp,
             body,
             &signature,
-        )?;
+        );
+        signers.noting(head, HEADER_SCHEME, &key, verified).await?;
         if !is_decided(head) {
-            signers.in_good_standing(&key, head.now).await?;
+            signers.in_good_standing(head, HEADER_SCHEME, &key).await?;
         }
         if !is_verification(head) {
             return Ok(signers.authenticated(&key, HEADER_SCHEME, HEADER_SCHEME, &signature, signed_at));

@@ -10,11 +10,11 @@ mod poll;
 
 use std::sync::Arc;
 
-use aim_core::{Actor, AgentCredential, AgentId, Code, Error, Result, Timestamp};
+use aim_core::{Actor, AgentCredential, AgentId, Code, Error, OrganizationId, Result, Timestamp};
 use aim_crypto::keys::PublicKey;
 use aim_identity::{AgentDirectory, KnownKey};
 use aim_key_vault::store as key_store;
-use aim_platform::{Authenticated, Authenticator, Kernel, NonceClaim, RequestHead};
+use aim_platform::{Authenticated, Authenticator, Kernel, NonceClaim, Refusal, Refusals, RequestHead};
 use aim_store::Store;
 use chrono::TimeDelta;
 
@@ -29,6 +29,9 @@ pub const VERIFICATIONS: &str = "/api/v1/sdk-api/verifications";
 /// Where the native API is asked for one; a header signature is accepted there too.
 const NATIVE_VERIFICATIONS: &str = "/api/v1/verifications";
 
+/// The code of a signature that is not the named key's, in records.
+const WRONG: &str = "signature.wrong";
+
 /// The name of the header signature in records.
 pub const HEADER_SCHEME: &str = "sdk_header";
 /// The name of the body signature in records.
@@ -42,6 +45,7 @@ pub struct Signers {
     store: Store,
     directory: AgentDirectory,
     window: TimeDelta,
+    refusals: Refusals,
 }
 
 impl Signers {
@@ -52,6 +56,7 @@ impl Signers {
             store: kernel.store.clone(),
             directory,
             window: TimeDelta::seconds(kernel.config.signature_window_seconds),
+            refusals: kernel.refusals.clone(),
         }
     }
 
@@ -65,13 +70,63 @@ impl Signers {
         ]
     }
 
-    /// The key that was presented, if it is (or was) that agent's.
-    async fn key_of(&self, agent: AgentId, presented: &PublicKey) -> Result<Arc<KnownKey>> {
+    /// The key that was presented, if it is (or was) that agent's. Somebody who calls himself an agent and
+    /// brings another key leaves evidence.
+    async fn key_of(
+        &self,
+        head: &RequestHead<'_>,
+        scheme: &'static str,
+        agent: AgentId,
+        presented: &PublicKey,
+    ) -> Result<Arc<KnownKey>> {
         let known = self
             .directory
             .by_fingerprint(presented.fingerprint().as_str())
             .await?;
-        known.filter(|known| known.agent == agent).ok_or_else(not_its_key)
+        if let Some(known) = known.filter(|known| known.agent == agent) {
+            return Ok(known);
+        }
+        if let Some(claimed) = self.directory.by_agent(agent).await? {
+            let claim = (claimed.organization, agent, None);
+            self.note(head, scheme, claim, "key.not_of_the_agent").await;
+        }
+        Err(not_its_key())
+    }
+
+    /// Passes `checked` on; a signature that is not the named key's leaves evidence first.
+    async fn noting<T>(
+        &self,
+        head: &RequestHead<'_>,
+        scheme: &'static str,
+        key: &KnownKey,
+        checked: std::result::Result<T, SignatureProblem>,
+    ) -> Result<T> {
+        if matches!(checked, Err(SignatureProblem::Wrong)) {
+            let claim = (key.organization, key.agent, Some(key.fingerprint.as_str()));
+            self.note(head, scheme, claim, WRONG).await;
+        }
+        Ok(checked?)
+    }
+
+    /// Notes a refusal in the name of a registered agent, with the key that it named.
+    async fn note(
+        &self,
+        head: &RequestHead<'_>,
+        scheme: &'static str,
+        (organization, agent, fingerprint): (OrganizationId, AgentId, Option<&str>),
+        code: &'static str,
+    ) {
+        let refusal = Refusal {
+            organization,
+            agent,
+            fingerprint,
+            code,
+            scheme,
+            now: head.now,
+            source_ip: head.source_ip,
+            asked: format!("{} {}", head.method, head.uri.path()),
+        };
+        self.refusals.note(&self.store, refusal).await;
     }
 
     /// Refuses what was signed too long ago, or in the future.
@@ -87,7 +142,13 @@ impl Signers {
     }
 
     /// Refuses a key that has ended and an agent that was stopped, as of this very moment.
-    async fn in_good_standing(&self, key: &KnownKey, now: Timestamp) -> Result<()> {
+    async fn in_good_standing(
+        &self,
+        head: &RequestHead<'_>,
+        scheme: &'static str,
+        key: &KnownKey,
+    ) -> Result<()> {
+        let now = head.now;
         let (organization, agent, fingerprint) = (key.organization, key.agent, key.fingerprint.clone());
         let (row, facts) = self
             .store
@@ -97,6 +158,8 @@ impl Signers {
             })
             .await?;
         if !row.is_some_and(|row| row.state(now).is_usable()) {
+            let claim = (organization, agent, Some(key.fingerprint.as_str()));
+            self.note(head, scheme, claim, "key.ended").await;
             let detail = "the key was revoked, replaced or has expired; sign with the agent's current key";
             return Err(Error::new(Code::CredentialsInvalid, detail));
         }

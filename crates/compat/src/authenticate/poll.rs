@@ -8,7 +8,7 @@ use aim_crypto::keys::signature_from_base64;
 use aim_identity::{KnownAgent, KnownKey};
 use aim_platform::{Authenticated, Authenticator, RequestHead, auth::AuthFuture};
 
-use super::{POLL_SCHEME, Signers, VERIFICATIONS, counted, needed, not_its_key};
+use super::{POLL_SCHEME, Signers, VERIFICATIONS, WRONG, counted, needed, not_its_key};
 use crate::signatures::{SignatureProblem, poll_message, unix_seconds};
 
 /// Recognises and checks poll signatures.
@@ -46,10 +46,15 @@ impl PollSignature {
             None => {
                 // The agent may have rotated through another node.
                 let reloaded = signers.directory.reloaded(agent).await?.ok_or_else(not_its_key)?;
-                signer(&reloaded, known.keys.len(), &message, &signature).ok_or(SignatureProblem::Wrong)?
+                let Some(key) = signer(&reloaded, known.keys.len(), &message, &signature) else {
+                    let claim = (known.organization, agent, None);
+                    signers.note(head, POLL_SCHEME, claim, WRONG).await;
+                    return Err(SignatureProblem::Wrong.into());
+                };
+                key
             }
         };
-        signers.in_good_standing(&key, head.now).await?;
+        signers.in_good_standing(head, POLL_SCHEME, &key).await?;
         Ok(signers.authenticated(&key, POLL_SCHEME, POLL_SCHEME, &signature, signed_at))
     }
 }

@@ -67,6 +67,7 @@ mod tests {
             authority,
             headers: &map,
             now: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
+            source_ip: None,
         };
         check(&head)
     }

@@ -4,26 +4,27 @@
 //! good: the act itself does, in its own transaction.
 
 use actix_web::http::header::HeaderMap;
-use aim_audit::Entry;
-use aim_core::{Actor, AgentCredential, Code, Ctx, Error, Result, Timestamp};
+use aim_core::{Actor, AgentCredential, Code, Error, Result, Timestamp};
 use aim_crypto::{
     digest::sha256_parts,
     http_signature::{Candidate, Coverage, HeaderLookup, HttpSignatureError, RequestView},
 };
-use aim_platform::{Authenticated, Authenticator, Kernel, NonceClaim, RequestHead, auth::AuthFuture};
+use aim_platform::{
+    Authenticated, Authenticator, Kernel, NonceClaim, Refusal, RequestHead, auth::AuthFuture,
+};
 use chrono::{DateTime, TimeDelta};
-use serde_json::json;
 
-use crate::{AgentDirectory, Identity, KnownKey, gate::Gate};
+use crate::{AgentDirectory, Identity, KnownKey};
 
 /// How much longer than its signature can be fresh a nonce is remembered, for clocks that differ.
 const SLACK_SECONDS: i64 = 5;
+/// The name of this signature in records.
+const SCHEME: &str = "rfc9421";
 
 /// Recognises `Signature-Input` and proves which agent signed.
 pub struct SignatureAuthenticator {
     kernel: Kernel,
     directory: AgentDirectory,
-    noted: Gate<String>,
 }
 
 /// The headers of a request, as the signature's verification asks for them.
@@ -42,7 +43,6 @@ impl SignatureAuthenticator {
         Self {
             kernel: identity.kernel.clone(),
             directory: identity.directory(),
-            noted: Gate::new(),
         }
     }
 
@@ -74,32 +74,19 @@ impl SignatureAuthenticator {
         Ok(authenticated(&key, &candidate, window))
     }
 
-    /// A signature that is not the named key's leaves evidence, but no more than a line and a record a
-    /// minute for each key: whoever forges them must not fill the disk.
+    /// A signature that is not the named key's leaves evidence.
     async fn note_forgery(&self, key: &KnownKey, head: &RequestHead<'_>, code: &'static str) {
-        if !self.noted.passes(key.fingerprint.as_str().to_owned(), head.now) {
-            return;
-        }
-        tracing::warn!(agent = %key.agent, fingerprint = %key.fingerprint, code, "a signature in the name of a registered key was refused");
-        let mut ctx = Ctx::system("authentication", key.organization, head.now);
-        ctx.actor = Actor::Anonymous;
-        let path: String = head.uri.path().chars().take(256).collect();
-        let entry = Entry::event(&ctx, "authentication.refused")
-            .agent(key.agent)
-            .target("agent_key", &key.fingerprint)
-            .outcome("refused")
-            .facts(json!({ "code": code, "fingerprint": key.fingerprint }))
-            .details(json!({ "method": head.method.as_str(), "path": path }));
-        let written = self
-            .kernel
-            .store
-            .write(key.organization, move |db| {
-                aim_audit::append(db, vec![entry.clone()]).map(|_| ())
-            })
-            .await;
-        if let Err(error) = written {
-            tracing::warn!(?error, "the refusal of a signature could not be recorded");
-        }
+        let refusal = Refusal {
+            organization: key.organization,
+            agent: key.agent,
+            fingerprint: Some(key.fingerprint.as_str()),
+            code,
+            scheme: SCHEME,
+            now: head.now,
+            source_ip: head.source_ip,
+            asked: format!("{} {}", head.method, head.uri.path()),
+        };
+        self.kernel.refusals.note(&self.kernel.store, refusal).await;
     }
 }
 
@@ -144,7 +131,7 @@ fn authenticated(key: &KnownKey, candidate: &Candidate, window: i64) -> Authenti
             digest,
             expires_at: created + TimeDelta::seconds(2 * window + SLACK_SECONDS),
         }),
-        scheme: "rfc9421",
+        scheme: SCHEME,
     }
 }
 

@@ -153,6 +153,7 @@ impl World {
             authority: AUTHORITY,
             headers: &request.headers,
             now: self.kernel.now(),
+            source_ip: Some("203.0.113.7"),
         };
         for authenticator in &self.authenticators {
             if authenticator.recognises(&head) {

@@ -1,10 +1,10 @@
 //! Queries for policies and for the epoch that tells every node of a change to them. No rule stands here.
 
-use aim_core::{Json, OrganizationId, PolicyId, Timestamp};
+use aim_core::{AgentId, Json, OrganizationId, PolicyId, Timestamp};
 use aim_decision::{CapabilityPattern, Policy, PolicyEffect, ResourcePattern};
 use aim_store::{
     Db, Error, Result, each,
-    schema::{organizations, policies},
+    schema::{agent_restrictions, organizations, policies},
 };
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
 
@@ -102,6 +102,40 @@ pub fn all(db: &mut Db, organization: OrganizationId) -> Result<Vec<PolicyRow>> 
         .order(policies::id)
         .select(PolicyRow::as_select())
         .load(c))?)
+}
+
+/// The restrictions of one agent that hold at `now`, each as the policy that it is for this agent: a person
+/// approves whatever it does. Whoever adds or lifts one bumps the agent's epoch.
+///
+/// # Errors
+/// The database's.
+pub fn restrictions(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    now: Timestamp,
+) -> Result<Vec<Policy>> {
+    let rows: Vec<(PolicyId, String)> = each!(db, c => agent_restrictions::table
+        .filter(agent_restrictions::org_id.eq(organization))
+        .filter(agent_restrictions::agent_id.eq(agent))
+        .filter(agent_restrictions::expires_at.gt(now))
+        .order(agent_restrictions::id)
+        .select((agent_restrictions::id, agent_restrictions::reason))
+        .load(c))?;
+    let everything =
+        CapabilityPattern::try_from("*").map_err(|invalid| Error::Corrupt(invalid.problem.clone()))?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, name)| Policy {
+            id: id.uuid(),
+            name,
+            effect: PolicyEffect::RequireApproval,
+            capability: everything.clone(),
+            resources: Vec::new(),
+            agent_types: Vec::new(),
+            trust_below: None,
+        })
+        .collect())
 }
 
 /// Tells every node that the organisation's policies changed. It locks the organisation's row, so that

@@ -15,7 +15,7 @@ use aim_decision::{
     Call, CapabilityName, CapabilityPattern, Credential, DeciderKind, Inputs, Outcome, Verdict,
     canonical_bytes, decide,
 };
-use aim_platform::{NonceClaim, extract::replayed};
+use aim_platform::{NonceClaim, Refusal, Refusals, extract::replayed};
 use aim_store::{Db, Scope, Store};
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
@@ -37,8 +37,6 @@ const BATCH: usize = 128;
 const SMALL_BATCH: usize = 32;
 /// How many may wait before further ones are turned away.
 const QUEUE: usize = 8_192;
-/// How often a replay by one agent is written into the audit log.
-const REPLAY_NOTE: TimeDelta = TimeDelta::seconds(60);
 /// The largest context that is copied into a violation, in bytes.
 const LARGEST_COPIED_CONTEXT: usize = 8 * 1024;
 
@@ -93,7 +91,7 @@ struct Inner {
     cache: SnapshotCache,
     approval: TimeDelta,
     waiting: Mutex<Waiting>,
-    replays: Mutex<HashMap<aim_core::AgentId, Timestamp>>,
+    refusals: Refusals,
     lanes: usize,
 }
 
@@ -126,9 +124,9 @@ impl Item {
 }
 
 impl DecisionQueue {
-    /// A queue in front of `store`.
+    /// A queue in front of `store`; `refusals` holds back the notes of replays.
     #[must_use]
-    pub fn new(store: Store, approval: TimeDelta) -> Self {
+    pub fn new(store: Store, approval: TimeDelta, refusals: Refusals) -> Self {
         // On PostgreSQL a second batch prepares while the first one waits for its commit.
         let lanes = if store.is_postgres() { 2 } else { 1 };
         Self(Arc::new(Inner {
@@ -136,7 +134,7 @@ impl DecisionQueue {
             cache: SnapshotCache::new(),
             approval,
             waiting: Mutex::default(),
-            replays: Mutex::default(),
+            refusals,
             lanes,
         }))
     }
@@ -200,7 +198,7 @@ async fn drive(queue: DecisionQueue) {
         match committed {
             Ok(batch) => {
                 for snapshot in &batch.snapshots {
-                    snapshot.mark_stored();
+                    snapshot.mark_noted(batch.at);
                 }
                 for (answer, result) in answers.into_iter().zip(batch.results) {
                     let _ = answer.send(result);
@@ -224,6 +222,7 @@ fn share(waiting: usize) -> usize {
 struct Batch {
     results: Vec<Result<Decided>>,
     snapshots: Vec<Arc<LiveSnapshot>>,
+    at: Timestamp,
 }
 
 /// What a batch writes, gathered while deciding.
@@ -251,10 +250,7 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
     let fresh = store::claim_nonces(db, &claims)?;
     let epochs = epochs(db, &agents)?;
     let Some(now) = items.iter().map(|item| item.ctx.now).max() else {
-        return Ok(Batch {
-            results: Vec::new(),
-            snapshots: Vec::new(),
-        });
+        return Err(aim_store::Error::Corrupt("a batch without an action".to_owned()));
     };
     let mut snapshots: HashMap<aim_core::AgentId, Arc<LiveSnapshot>> = HashMap::with_capacity(agents.len());
     for (organization, agent) in agents {
@@ -397,6 +393,7 @@ fn prepare(
         "credential": credential_text,
         "scheme": item.scheme,
         "decided_by": verdict.decided_by,
+        "severity": verdict.severity,
         "request_sha256": hex(&decided.request_digest),
         "snapshot_sha256": hex(&live.digest),
     });
@@ -491,7 +488,7 @@ fn decide_one(
     .increment(1);
     writes.entries.push(entry);
     writes.decisions.push(row);
-    if !live.is_stored() && !writes.snapshots.iter().any(|known| Arc::ptr_eq(known, live)) {
+    if !live.is_noted(ctx.now) && !writes.snapshots.iter().any(|known| Arc::ptr_eq(known, live)) {
         writes.snapshots.push(Arc::clone(live));
     }
     Ok(decided)
@@ -583,25 +580,26 @@ fn note_violation(
 /// A replay leaves evidence, but an attacker who repeats one request must not fill the disk.
 fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) -> aim_store::Result<()> {
     metrics::counter!("aim_authentication_failures_total", "code" => "auth.signature_replayed").increment(1);
-    let mut replays = inner.replays.lock().unwrap_or_else(PoisonError::into_inner);
-    if replays.len() > 10_000 {
-        replays.clear();
+    let fingerprint = match &item.ctx.actor {
+        Actor::Agent {
+            credential: AgentCredential::Key { fingerprint },
+            ..
+        } => Some(fingerprint.as_str()),
+        _ => None,
+    };
+    let entry = inner.refusals.entry(&Refusal {
+        organization: item.ctx.organization,
+        agent: item.agent,
+        fingerprint,
+        code: "auth.signature_replayed",
+        scheme: item.scheme,
+        now: item.ctx.now,
+        source_ip: item.ctx.source_ip.as_deref(),
+        asked: item.action.as_str().to_owned(),
+    });
+    if let Some(entry) = entry {
+        writes.entries.push(aim_audit::seal(entry)?);
     }
-    let now = item.ctx.now;
-    if replays
-        .get(&item.agent)
-        .is_some_and(|last| now - *last < REPLAY_NOTE)
-    {
-        return Ok(());
-    }
-    replays.insert(item.agent, now);
-    let entry = Entry::event(&item.ctx, "authentication.refused")
-        .agent(item.agent)
-        .target("agent", item.agent)
-        .outcome("refused")
-        .facts(json!({"code": "auth.signature_replayed", "scheme": item.scheme}))
-        .details(json!({"source_ip": item.ctx.source_ip, "capability": item.action.as_str()}));
-    writes.entries.push(aim_audit::seal(entry)?);
     Ok(())
 }
 
@@ -612,7 +610,10 @@ fn write(
     results: &mut [Result<Decided>],
     now: Timestamp,
 ) -> aim_store::Result<Batch> {
-    for live in &writes.snapshots {
+    let mut snapshots: Vec<_> = writes.snapshots.iter().collect();
+    // In a fixed order, so that two nodes that note the same ones wait for each other, not in a ring.
+    snapshots.sort_unstable_by_key(|live| live.digest);
+    for live in snapshots {
         let organization = aim_core::OrganizationId::from_uuid(live.snapshot.organization_id);
         store::keep_snapshot(db, organization, &live.digest, &live.body, now)?;
     }
@@ -639,5 +640,6 @@ fn write(
     Ok(Batch {
         results: results.to_vec(),
         snapshots: writes.snapshots,
+        at: now,
     })
 }

@@ -38,7 +38,7 @@ impl VerificationService {
         let approval = TimeDelta::minutes(kernel.config.approval_minutes);
         Self {
             store: kernel.store.clone(),
-            queue: DecisionQueue::new(kernel.store.clone(), approval),
+            queue: DecisionQueue::new(kernel.store.clone(), approval, kernel.refusals.clone()),
         }
     }
 

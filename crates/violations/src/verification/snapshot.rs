@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
 };
 
@@ -25,6 +25,8 @@ use crate::{capabilities::store as grants, policies::store as policies};
 
 /// How many bytes of snapshots stay in memory.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// How exact `last_used_at` of a snapshot is: one that is older by more than this is not in use.
+pub(crate) const SNAPSHOT_NOTE: TimeDelta = TimeDelta::days(1);
 /// How exact `last_used_at` of a grant is.
 const LAST_USE_EXACTNESS: TimeDelta = TimeDelta::seconds(60);
 
@@ -40,18 +42,19 @@ pub(super) struct LiveSnapshot {
     pub(super) body: String,
     pub(super) rated: Vec<(Uuid, RateLimit)>,
     pub(super) registered: Json,
-    stored: AtomicBool,
+    noted: AtomicI64,
     last_uses: Mutex<HashMap<Uuid, Timestamp>>,
 }
 
 impl LiveSnapshot {
-    /// Whether the database is known to hold the snapshot's body.
-    pub(super) fn is_stored(&self) -> bool {
-        self.stored.load(Ordering::Relaxed)
+    /// Whether the database is known to hold the snapshot's body, and to know that it is in use.
+    pub(super) fn is_noted(&self, now: Timestamp) -> bool {
+        let noted = self.noted.load(Ordering::Relaxed);
+        now.timestamp_micros() < noted.saturating_add(SNAPSHOT_NOTE.num_microseconds().unwrap_or(0))
     }
 
-    pub(super) fn mark_stored(&self) {
-        self.stored.store(true, Ordering::Relaxed);
+    pub(super) fn mark_noted(&self, now: Timestamp) {
+        self.noted.fetch_max(now.timestamp_micros(), Ordering::Relaxed);
     }
 
     /// Whether a use of `grant` at `now` is to be written down: once a minute.
@@ -163,6 +166,8 @@ fn load(
         .iter()
         .map(policies::PolicyRow::to_policy)
         .collect::<Result<_>>()?;
+    let restrictions = policies::restrictions(db, organization, agent, now)?;
+    snapshot.policies.extend(restrictions);
     let snapshot = snapshot.canonical();
     let body =
         String::from_utf8(canonical_bytes(&snapshot)).map_err(|error| Error::Corrupt(error.to_string()))?;
@@ -185,7 +190,7 @@ fn load(
         rated,
         registered: Json::of(&registered),
         snapshot,
-        stored: AtomicBool::new(false),
+        noted: AtomicI64::new(i64::MIN),
         last_uses: Mutex::new(HashMap::new()),
     })
 }
