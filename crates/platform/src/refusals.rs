@@ -187,7 +187,10 @@ mod tests {
         let gate = Refusals::default();
         let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         for _ in 0..REMEMBERED * 2 + 1 {
-            assert!(gate.entry(&refusal(Id::generate(start), "wrong", start)).is_some());
+            assert!(
+                gate.entry(&refusal(Id::generate(start), "wrong", start))
+                    .is_some()
+            );
         }
         assert!(gate.0.lock().unwrap().len() <= REMEMBERED);
     }

@@ -30,9 +30,18 @@ embedded! {
     "agent-keys.js"
     "console.css"
     "console.js"
+    "copy.js"
+    "dialogs.js"
     "favicon.svg"
+    "feed.js"
+    "filters.js"
+    "forms.js"
     "icons.svg"
+    "select.js"
     "signing.js"
+    "theme.js"
+    "time.js"
+    "toast.js"
 }
 
 /// Where the assets lie while developing.

@@ -10,7 +10,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Console, Fragment, Html, Page, PageError, PageResult, Slot, assets, errors::About, fragment::failure, ui,
+    Console, Fragment, Html, Names, Page, PageError, PageResult, Slot, assets, errors::About,
+    fragment::failure, ui,
 };
 use crate::{EditionInfo, Kernel, Shell, extract::authenticated, shell::RequestFacts};
 
@@ -310,6 +311,23 @@ impl Viewed {
             Ok(fragment) => fragment,
             Err(error) => failure("This part", self, &error),
         })
+    }
+
+    /// The names of these actors (`kind:id`), for a page that tells who did something.
+    pub async fn names(&self, actors: impl IntoIterator<Item = String>) -> Names {
+        let distinct: std::collections::BTreeSet<String> = actors.into_iter().collect();
+        let Some(find) = self
+            .console
+            .0
+            .find_names
+            .as_ref()
+            .filter(|_| !distinct.is_empty())
+        else {
+            return Names::default();
+        };
+        // A page without names is still a page: it shows the ends of the ids.
+        let found = find(self.ctx.clone(), distinct.into_iter().collect()).await;
+        found.map(Names).unwrap_or_default()
     }
 
     /// Whether this console has a page of that path.

@@ -83,6 +83,7 @@
 //! | [`ConsoleRegistry::agent_tab`] | a tab of `/agents/{id}`; the shell renders header, tab bar and then your fragment |
 //! | [`ConsoleRegistry::fill`] | fills a [`Slot`]; ask with [`Viewed::slot`] |
 //! | [`ConsoleRegistry::agent_header`], [`ConsoleRegistry::viewer`] | identity's: who the agent and the viewer are |
+//! | [`ConsoleRegistry::names`] | identity's: the names of actors; ask with [`Viewed::names`], show with [`Names::show`] |
 //! | [`Panel`] | a part of a page that may fail without the page failing |
 //! | [`Page`] | title, and modules beyond the common ones: `viewing.page(Page::new("Agents").script("register.js"), &t)` |
 //! | [`ui`] | leaf components: badges, times, numbers, copy buttons, tiles, inputs, pager |
@@ -112,9 +113,11 @@
 
 mod agent;
 mod assets;
+pub mod chart;
 mod errors;
 mod fragment;
 mod frame;
+mod names;
 mod page;
 mod registry;
 pub mod ui;
@@ -123,6 +126,7 @@ pub(crate) use assets::serve as serve_asset;
 pub(crate) use errors::{About, error_page};
 pub use fragment::{Fragment, Panel};
 pub use frame::{Frame, Links, NavGroup, NavLink, Theme, Viewed, Viewer, Viewing, Visiting};
+pub use names::Names;
 pub use page::{Html, Page, PageError, PageResult};
 pub use registry::{
     AgentHeader, AgentTab, Console, ConsoleRegistry, NavEntry, NavSection, PageArguments, PageInfo, Slot,

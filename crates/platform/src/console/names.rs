@@ -62,7 +62,7 @@ mod tests {
             names.show("user:1").as_str(),
             "<span class=\"actor\" title=\"user:1\">Ada &lt;Lovelace&gt;</span>"
         );
-        assert_eq!(names.plain("user:0190f3a0-0000"), "User …a0-0000");
+        assert_eq!(names.plain("user:0190f3a0-0000"), "User …3a0-0000");
         assert_eq!(names.plain("system:keys.warn"), "AIM (keys.warn)");
         assert!(names.show_any(None).as_str().contains('–'));
     }

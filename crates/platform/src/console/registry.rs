@@ -15,6 +15,7 @@ type CountBadge = Arc<dyn Fn(Ctx) -> Answering<u64> + Send + Sync>;
 type RenderTab = Arc<dyn Fn(Viewed, AgentId, TabQuery) -> Answering<Fragment> + Send + Sync>;
 type RenderSlot = Arc<dyn Fn(Viewed, AgentId) -> Answering<Fragment> + Send + Sync>;
 type FindAgent = Arc<dyn Fn(Viewed, AgentId) -> Answering<AgentHeader> + Send + Sync>;
+type FindNames = Arc<dyn Fn(Ctx, Vec<String>) -> Answering<HashMap<String, String>> + Send + Sync>;
 type FindViewer = Arc<dyn Fn(Ctx) -> Answering<Viewer> + Send + Sync>;
 
 /// A page, as data: for tests that walk all of them.
@@ -203,6 +204,7 @@ pub struct ConsoleRegistry {
     pub(super) slots: HashMap<Slot, RenderSlot>,
     pub(super) find_agent: Option<FindAgent>,
     pub(super) find_viewer: Option<FindViewer>,
+    pub(super) find_names: Option<FindNames>,
 }
 
 impl fmt::Debug for ConsoleRegistry {
@@ -279,6 +281,15 @@ impl ConsoleRegistry {
         Fut: Future<Output = Result<Viewer>> + 'static,
     {
         self.find_viewer = Some(Arc::new(move |ctx| Box::pin(find(ctx))));
+    }
+
+    /// The names of actors (`kind:id`) of the viewer's organisation; those without one are left out.
+    pub fn names<F, Fut>(&mut self, find: F)
+    where
+        F: Fn(Ctx, Vec<String>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HashMap<String, String>>> + 'static,
+    {
+        self.find_names = Some(Arc::new(move |ctx, actors| Box::pin(find(ctx, actors))));
     }
 }
 

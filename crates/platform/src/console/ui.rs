@@ -90,6 +90,27 @@ impl<T: Number + ?Sized> Number for &T {
     }
 }
 
+/// Where the next page of a list starts, if there is one: an `Option` of a text.
+pub trait Cursor {
+    /// The cursor.
+    fn cursor(&self) -> Option<&str>;
+}
+impl Cursor for Option<String> {
+    fn cursor(&self) -> Option<&str> {
+        self.as_deref()
+    }
+}
+impl Cursor for Option<&str> {
+    fn cursor(&self) -> Option<&str> {
+        *self
+    }
+}
+impl<T: Cursor + ?Sized> Cursor for &T {
+    fn cursor(&self) -> Option<&str> {
+        (**self).cursor()
+    }
+}
+
 /// An icon of `assets/icons.svg`; hidden from screen readers, so words must stand beside it.
 #[must_use]
 pub fn icon(name: impl Display) -> Fragment {
@@ -392,9 +413,9 @@ pub fn empty_with(
 
 /// The way to the next page of a list, and back to the first.
 #[must_use]
-pub fn pager(frame: &Frame, next_cursor: Option<&str>) -> Fragment {
+pub fn pager(frame: &Frame, next_cursor: impl Cursor) -> Fragment {
     let first = frame.parameter("cursor").map(|_| frame.without("cursor"));
-    let next = next_cursor.map(|cursor| frame.with("cursor", cursor));
+    let next = next_cursor.cursor().map(|cursor| frame.with("cursor", cursor));
     if first.is_none() && next.is_none() {
         return Fragment::default();
     }
@@ -531,6 +552,7 @@ impl HtmlSafe for Tile {}
 #[derive(Debug, Clone)]
 pub struct Field {
     kind: &'static str,
+    form: String,
     name: String,
     label: String,
     value: String,
@@ -543,6 +565,7 @@ pub struct Field {
 fn field(kind: &'static str, name: impl Display, label: impl Display) -> Field {
     Field {
         kind,
+        form: String::new(),
         name: name.to_string(),
         label: label.to_string(),
         value: String::new(),
@@ -639,8 +662,15 @@ impl Field {
         self
     }
 
+    /// Which form it belongs to, where a page has several with fields of the same name: ids must differ.
+    #[must_use]
+    pub fn within(mut self, form: impl Display) -> Self {
+        self.form = format!("{form}-");
+        self
+    }
+
     fn id(&self) -> String {
-        format!("field-{}", self.name.replace('.', "-"))
+        format!("field-{}{}", self.form, self.name.replace('.', "-"))
     }
 }
 

@@ -97,6 +97,7 @@ impl Module for Things {
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {
+        console.page("/gallery", crate::gallery::page);
         console.page("/things", things);
         console.page("/things/secret", secret_things);
         console.page("/things/panels", broken_panel);
@@ -161,10 +162,10 @@ fn unknown() -> AgentId {
     "018f0000-0000-7000-8000-000000000000".parse().unwrap()
 }
 
-struct Seen {
-    status: StatusCode,
+pub(crate) struct Seen {
+    pub(crate) status: StatusCode,
     headers: header::HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Seen {
@@ -177,7 +178,7 @@ impl Seen {
 }
 
 /// What a browser sees.
-async fn look(path: &str, role: Option<&str>) -> Seen {
+pub(crate) async fn look(path: &str, role: Option<&str>) -> Seen {
     look_with(path, role, &[("accept", "text/html,*/*;q=0.8")]).await
 }
 

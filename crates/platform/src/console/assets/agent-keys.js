@@ -1,17 +1,34 @@
 // Pages on which agents' keys are made: registration, a first signed action, rotation and replacement.
 
-import { AgentKey, Refusal, call, download, isSupported, keyFileName } from "./signing.js";
+import { call as send, words as inWords } from "./forms.js";
+import { AgentKey, download, isSupported, keyFileName } from "./signing.js";
 
 const supported = isSupported();
+
+/** A refusal: of the API (RFC 9457 problem details), or ours in the same form. */
+class Refusal extends Error {
+  constructor(problem) {
+    super(inWords(problem));
+    this.problem = problem;
+  }
+}
+
+/** Calls the API in the user's session; throws what it refuses. */
+async function call(method, path, body) {
+  const answer = await send(method, path, body);
+  if (!answer.ok) throw new Refusal(answer.body ?? { detail: `the server answered ${answer.status}` });
+  return answer.body;
+}
 
 /** Puts what went wrong at the field that it names, else into the form's summary. */
 function tell(form, error) {
   const problem = error instanceof Refusal ? error.problem : { detail: error.message };
+  const said = inWords(problem);
   const name = problem.field?.replace(/\[\d+\]$/, "");
   const field = name && form.querySelector(`[name="${CSS.escape(name)}"]`);
   const place = field && document.getElementById(field.getAttribute("aria-describedby")?.split(" ").pop());
   const shown = place ?? form.querySelector("[data-summary]");
-  shown.textContent = problem.request_id && !place ? `${problem.detail} (request ${problem.request_id})` : problem.detail;
+  shown.textContent = problem.request_id && !place ? `${said} Request id ${problem.request_id}.` : said;
   shown.hidden = false;
   field?.setAttribute("aria-invalid", "true");
   (field ?? shown).focus();

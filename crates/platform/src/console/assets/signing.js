@@ -167,29 +167,3 @@ export function keyFileName(name) {
   const written = bytes.map((byte) => (plain(String.fromCharCode(byte)) ? String.fromCharCode(byte) : coded(byte)));
   return `${written.join("")}.json`;
 }
-
-/** A refusal of the API: RFC 9457 problem details. */
-export class Refusal extends Error {
-  constructor(problem) {
-    super(problem.detail ?? problem.title ?? "the server refused");
-    this.problem = problem;
-  }
-}
-
-/** Sends JSON to our own API in the user's session. */
-export async function call(method, path, body) {
-  const request = { method, headers: { accept: "application/json" }, credentials: "same-origin" };
-  if (body !== undefined) {
-    request.headers["content-type"] = "application/json";
-    request.body = JSON.stringify(body);
-  }
-  let response;
-  try {
-    response = await fetch(path, request);
-  } catch {
-    throw new Refusal({ detail: "the server cannot be reached; what you typed is still here" });
-  }
-  const answer = response.status === 204 ? null : await response.json().catch(() => null);
-  if (!response.ok) throw new Refusal(answer ?? { detail: `the server answered ${response.status}` });
-  return answer;
-}
