@@ -117,6 +117,23 @@ pub struct TrustWeights {
     pub incidents: u32,
 }
 
+impl TrustWeights {
+    /// Each weight with the name of its factor.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u32); 8] {
+        [
+            ("key_hygiene", self.key_hygiene),
+            ("verification_success", self.verification_success),
+            ("violations", self.violations),
+            ("capability_use", self.capability_use),
+            ("mcp_attestation", self.mcp_attestation),
+            ("ownership", self.ownership),
+            ("age", self.age),
+            ("incidents", self.incidents),
+        ]
+    }
+}
+
 impl Default for TrustWeights {
     fn default() -> Self {
         Self {
