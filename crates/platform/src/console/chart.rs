@@ -55,7 +55,7 @@ fn nice_top(most: f64) -> f64 {
         return 4.0;
     }
     let magnitude = 10_f64.powf(most.log10().floor());
-    let steps = [1.0, 2.0, 4.0, 5.0, 8.0, 10.0];
+    let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
     let step = steps.into_iter().find(|step| step * magnitude >= most);
     (step.unwrap_or(10.0) * magnitude).max(4.0)
 }
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number_that_nothing_exceeds() {
-        for (most, top) in [(0.0, 4.0), (3.0, 4.0), (7.0, 8.0), (11.0, 20.0), (950.0, 1000.0)] {
+        for (most, top) in [(0.0, 4.0), (3.0, 4.0), (7.0, 8.0), (11.0, 12.0), (950.0, 1000.0)] {
             assert!((nice_top(most) - top).abs() < 1e-9, "{most}");
         }
     }
