@@ -31,7 +31,7 @@ pub mod users;
 
 use std::sync::Arc;
 
-use aim_platform::{Authenticator, Job, Kernel, Module, ServiceConfig};
+use aim_platform::{Authenticator, Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 
 pub use agents::{AgentService, AgentView, NewAgent, ProvenKey, RegisteredAgent};
 pub use api_keys::ApiKeyService;
@@ -125,6 +125,10 @@ impl Module for Identity {
         users::routes::register(config, &self.users);
         api_keys::routes::register(config, &self.api_keys);
         agents::routes::register(config, &self.agents);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        agents::pages::register(console, &self.agents);
     }
 
     fn jobs(&self) -> Vec<Job> {

@@ -9,11 +9,12 @@
 
 use std::sync::Arc;
 
-use aim_platform::{Job, Kernel, Module, ServiceConfig};
+use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 
 pub mod challenge;
 pub mod jobs;
 pub mod model;
+mod pages;
 mod routes;
 pub mod service;
 pub mod store;
@@ -52,6 +53,10 @@ impl Module for KeyVault {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console, &self.service);
     }
 
     fn jobs(&self) -> Vec<Job> {

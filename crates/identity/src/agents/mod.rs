@@ -1,6 +1,8 @@
 //! Agents: registration with a proof that the key is the client's, and what is kept about each.
 
-mod model;
+mod facts;
+pub(crate) mod model;
+pub(crate) mod pages;
 pub(crate) mod routes;
 mod rules;
 mod service;

@@ -45,6 +45,11 @@ impl AgentService {
         }
     }
 
+    /// Where agents are kept.
+    pub(super) fn store(&self) -> &aim_store::Store {
+        &self.kernel.store
+    }
+
     /// A challenge for the registration of an agent, to be signed by the key that it brings.
     ///
     /// # Errors

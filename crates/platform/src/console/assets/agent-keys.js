@@ -164,6 +164,7 @@ function registration(root) {
       name: agent.name,
       fingerprint: key.fingerprint,
       origin: location.origin,
+      authority: location.host,
       file: keyFileName(agent.name),
     });
     offer(result, key, agent.name, agent.id);
