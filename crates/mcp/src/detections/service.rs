@@ -239,7 +239,7 @@ fn report_use(db: &mut Db, ctx: &Ctx, agent: AgentId, using: &[Detection]) -> ai
         message: format!("{} is known to use {count} more MCP servers", part.name),
         total_count: i64::try_from(talks_to.len()).unwrap_or(i64::MAX),
         talks_to,
-        added_servers: added,
+        added_servers: ids.into_iter().filter(|id| added.contains(id)).collect(),
     })
 }
 
