@@ -6,10 +6,12 @@ use aim_platform::{Follower, Job, Kernel, Module, ServiceConfig};
 
 pub mod activity;
 pub mod alerts;
+pub mod feed;
 pub mod schema;
 
 use activity::ActivityService;
 use alerts::AlertService;
+use feed::{FeedService, Hub};
 
 /// The capability as the composition root sees it.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub struct Monitoring {
     kernel: Kernel,
     activity: ActivityService,
     alerts: AlertService,
+    feed: FeedService,
+    hub: Hub,
 }
 
 impl Monitoring {
@@ -27,6 +31,8 @@ impl Monitoring {
             kernel: kernel.clone(),
             activity: ActivityService::new(kernel),
             alerts: AlertService::new(kernel),
+            feed: FeedService::new(kernel),
+            hub: Hub::new(kernel),
         }
     }
 
@@ -34,6 +40,18 @@ impl Monitoring {
     #[must_use]
     pub fn alerts(&self) -> AlertService {
         self.alerts.clone()
+    }
+
+    /// The use cases of the feed.
+    #[must_use]
+    pub fn feed(&self) -> FeedService {
+        self.feed.clone()
+    }
+
+    /// The clients of the live feed on this node.
+    #[must_use]
+    pub fn hub(&self) -> Hub {
+        self.hub.clone()
     }
 
     /// The use cases of activity.
@@ -51,6 +69,7 @@ impl Module for Monitoring {
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         activity::routes::register(config, &self.activity);
         alerts::routes::register(config, &self.alerts);
+        feed::routes::register(config, &self.feed, &self.hub);
     }
 
     fn jobs(&self) -> Vec<Job> {
