@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use aim_platform::{Follower, Job, Kernel, Module, ServiceConfig};
+use aim_platform::{Follower, Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 
 pub mod causes;
 mod elsewhere;
@@ -14,6 +14,7 @@ pub mod follower;
 pub mod gather;
 pub mod jobs;
 pub mod model;
+mod pages;
 pub mod policy;
 pub mod recompute;
 mod routes;
@@ -57,6 +58,10 @@ impl Module for Trust {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console, &self.service);
     }
 
     fn jobs(&self) -> Vec<Job> {

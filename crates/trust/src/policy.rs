@@ -107,7 +107,9 @@ pub enum Restriction {
 }
 
 impl Restriction {
-    const fn as_str(self) -> &'static str {
+    /// The effect's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::RequireApproval => "require_approval",
             Self::Deny => "deny",
