@@ -45,7 +45,7 @@ function converted(field, raw) {
       case "json":
         if (raw.trim() === "") return kinds.includes("omit-empty") ? skip : null;
         return JSON.parse(raw);
-      case "time": return raw === "" ? null : new Date(raw).toISOString();
+      case "time": return raw === "" ? null : new Date(document.documentElement.dataset.time === "utc" ? `${raw}Z` : raw).toISOString();
       default:
     }
   }
@@ -165,17 +165,21 @@ export function fill(place, reply) {
 
 const WAITING = "aim.toast";
 
-/** A toast that outlives the page that is left. */
-function toastLater(message) {
-  try { sessionStorage.setItem(WAITING, message); } catch { /* private mode: then without */ }
+/** A toast that outlives the page that is left; `undo` is `{method, path, body, until}`. */
+function toastLater(message, undo) {
+  try { sessionStorage.setItem(WAITING, JSON.stringify({ message, undo })); } catch { /* private mode: then without */ }
 }
+
+const leaves = (then) => (then || "reload").split("|").some((step) => /^\s*(reload|goto:)/.test(step));
+/** As {@link filledWords}, for JSON: `{member}` that is a list or an object becomes one. */
+const filledJson = (text, reply) => text.replace(/"?\{([\w.]+)\}"?/g, (_, path) => JSON.stringify(member(reply, path) ?? null));
 
 function follow(element, then, reply) {
   const steps = (then || "reload").split("|").map((step) => step.trim());
-  const leaves = steps.some((step) => step === "reload" || step.startsWith("goto:"));
+  const leaving = leaves(then);
   for (const step of steps) {
     const [kind, rest] = [step.split(":", 1)[0], step.slice(step.indexOf(":") + 1)];
-    if (kind === "toast") (leaves ? toastLater : toast)(filledWords(rest, reply));
+    if (kind === "toast") (leaving ? (text) => toastLater(text) : toast)(filledWords(rest, reply));
     if (kind === "show") {
       const shown = document.querySelector(rest);
       if (!shown) continue;
@@ -211,20 +215,23 @@ function signedOut(status, path) {
   return true;
 }
 
+async function takeBack({ method, path, body }) {
+  const answer = await call(method, path, body);
+  if (!answer.ok) return toast(words(answer.body), { tone: "bad" });
+  toastLater("Undone.");
+  location.reload();
+  return undefined;
+}
+
 function offerUndo(element, reply) {
-  const { undo, undoBody, undoText } = element.dataset;
-  if (!undo) return false;
-  const again = async () => {
-    const [method, path] = split(filled(undo, reply));
-    const body = undoBody ? JSON.parse(filledWords(undoBody, reply)) : {};
-    const answer = await call(method, path, body);
-    if (!answer.ok) return toast(words(answer.body), { tone: "bad" });
-    toastLater("Undone.");
-    location.reload();
-    return undefined;
-  };
-  toast(filledWords(undoText || "Done.", reply), { undo: again, seconds: 10 });
-  return true;
+  const { undo, undoBody, undoText, then } = element.dataset;
+  if (!undo) return;
+  const [method, path] = split(filled(undo, reply));
+  const step = { method, path, body: undoBody ? JSON.parse(filledJson(undoBody, reply)) : {}, until: Date.now() + 10_000 };
+  const message = filledWords(undoText || "Done.", reply);
+  // Where the page is left, the offer goes along.
+  if (leaves(then)) toastLater(message, step);
+  else toast(message, { undo: () => takeBack(step), seconds: 10 });
 }
 
 async function send(element, method, path, body) {
@@ -264,7 +271,8 @@ document.addEventListener("submit", async (event) => {
     return encodeURIComponent(value ?? "");
   });
   const { confirm, confirmWord } = form.dataset;
-  if (confirm && !(await confirmed(confirm.replace("{count}", form.dataset.count ?? ""), confirmWord))) return;
+  const names = [...form.querySelectorAll("input[data-name]:checked")].map((box) => box.dataset.name).join(", ");
+  if (confirm && !(await confirmed(confirm.replace("{count}", form.dataset.count ?? "").replace("{names}", () => names), confirmWord))) return;
   await send(form, method, path, body);
 });
 
@@ -287,9 +295,12 @@ document.addEventListener("input", (event) => {
 });
 
 try {
-  const message = sessionStorage.getItem(WAITING);
-  if (message) {
+  const waiting = sessionStorage.getItem(WAITING);
+  if (waiting) {
     sessionStorage.removeItem(WAITING);
-    toast(message);
+    const { message, undo } = JSON.parse(waiting);
+    const seconds = undo ? (undo.until - Date.now()) / 1000 : 0;
+    if (seconds > 0) toast(message, { undo: () => takeBack(undo), seconds });
+    else toast(message);
   }
 } catch { /* private mode: nothing was kept */ }
