@@ -7,6 +7,7 @@
 
 mod authenticator;
 pub mod model;
+mod pages;
 mod routes;
 pub mod service;
 mod store;
@@ -14,7 +15,7 @@ mod store;
 use std::sync::Arc;
 
 use aim_core::Permission;
-use aim_platform::{Authenticator, Kernel, Module, ServiceConfig};
+use aim_platform::{Authenticator, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use aim_store::MigrationSet;
 
 pub use authenticator::AgentApiKeyAuthenticator;
@@ -59,6 +60,10 @@ impl Module for AgentApiKeys {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console, &self.service);
     }
 
     fn permissions(&self) -> &'static [Permission] {
