@@ -37,10 +37,15 @@ const COLUMNS: usize = 16;
 /// Registers the tab and the page.
 pub(crate) fn register(console: &mut ConsoleRegistry, service: &TrustService) {
     let of_agent = service.clone();
-    console.agent_tab(AgentTab::new::<TrustRead, _, _>("trust", "Trust", 60, move |viewed, agent, _| {
-        let service = of_agent.clone();
-        async move { tab(&service, &viewed, agent).await }
-    }));
+    console.agent_tab(AgentTab::new::<TrustRead, _, _>(
+        "trust",
+        "Trust",
+        60,
+        move |viewed, agent, _| {
+            let service = of_agent.clone();
+            async move { tab(&service, &viewed, agent).await }
+        },
+    ));
     console.page("/trust", trends_page);
     console.navigation(NavEntry::new::<TrustRead>(
         NavSection::Agents,
@@ -70,7 +75,8 @@ struct TrustTab<'a> {
 impl TrustTab<'_> {
     /// How a change reads: "88 to 73".
     fn step(&self, change: &HistoryEntry) -> String {
-        let word = |score: Option<i64>| score.map_or_else(|| "unscored".to_owned(), |score| score.to_string());
+        let word =
+            |score: Option<i64>| score.map_or_else(|| "unscored".to_owned(), |score| score.to_string());
         format!("{} → {}", word(change.previous_score), word(change.trust_score))
     }
 
@@ -108,7 +114,9 @@ async fn tab(service: &TrustService, viewed: &Viewed, agent: AgentId) -> Result<
     let breakdown = service.breakdown(ctx, agent).await?;
     let history = service.history(ctx, agent, page(CHANGES)).await?;
     let adjustments = service.adjustments(ctx, agent, page(CHANGES)).await?.adjustments;
-    let names = viewed.names(adjustments.iter().map(|adjustment| adjustment.created_by.clone())).await;
+    let names = viewed
+        .names(adjustments.iter().map(|adjustment| adjustment.created_by.clone()))
+        .await;
     Fragment::of(&TrustTab {
         frame: &viewed.frame,
         agent,
@@ -220,7 +228,10 @@ impl TrendsPage<'_> {
         // Counted from the last one back, so that the present is always among them.
         let mut days: Vec<_> = trends.distribution.iter().rev().step_by(each).collect();
         days.reverse();
-        let labels: Vec<String> = days.iter().map(|spread| spread.day.format("%b %-d").to_string()).collect();
+        let labels: Vec<String> = days
+            .iter()
+            .map(|spread| spread.day.format("%b %-d").to_string())
+            .collect();
         let tones = ["bad", "high", "warn", "info", "good"];
         let mut series: Vec<Series> = BANDS
             .iter()

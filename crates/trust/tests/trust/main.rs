@@ -6,6 +6,8 @@ mod bed;
 #[cfg(test)]
 mod decisions;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod following;
 #[cfg(test)]
 mod policies;
