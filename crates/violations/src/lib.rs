@@ -16,7 +16,7 @@ pub mod violations;
 
 use std::time::Duration;
 
-use aim_platform::{Job, Kernel, Module, ServiceConfig};
+use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 
 pub use capabilities::CapabilityService;
 pub use verification::VerificationService;
@@ -71,6 +71,10 @@ impl Module for Violations {
         violations::routes::register(config, &self.reading);
         violations::triage::routes::register(config, &self.triage);
         audit_log::routes::register(config, &self.audit);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        violations::register_pages(console, &self.reading, &self.verifications);
     }
 
     fn jobs(&self) -> Vec<Job> {

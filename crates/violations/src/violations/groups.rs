@@ -291,6 +291,14 @@ macro_rules! group {
     };
 }
 
+/// A group.
+///
+/// # Errors
+/// The database's.
+pub fn find(db: &mut Db, key: &GroupKey) -> Result<Option<GroupRow>> {
+    Ok(each!(db, c => group!(key).first(c).optional())?)
+}
+
 /// A group, held until the transaction ends: nothing is added to it meanwhile.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 pub mod counts;
 pub mod groups;
 pub mod model;
+mod pages;
 pub mod routes;
 pub mod service;
 pub mod store;
@@ -16,6 +17,8 @@ use aim_store::{Db, Result};
 pub use model::{Filter, GroupFilter, ViolationGroupList, ViolationList, ViolationView};
 pub use service::ViolationService;
 pub use triage::{TriageFilter, TriageService, TriageState, TriageView};
+
+pub(crate) use pages::register as register_pages;
 
 /// Stores violations and brings totals and groups along, inside the caller's transaction.
 ///

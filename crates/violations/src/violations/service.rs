@@ -109,6 +109,42 @@ impl ViolationService {
             .await
     }
 
+    /// One violation, its repeats, and how the agent proved itself when it tried.
+    ///
+    /// # Errors
+    /// 404 for an unknown one.
+    pub async fn with_repeats(&self, ctx: &Ctx, id: ViolationId) -> Result<WithRepeats> {
+        let (organization, now) = (ctx.organization, ctx.now);
+        self.store
+            .read(organization, move |db| {
+                let row = store::find(db, organization, id)?.ok_or_else(Error::not_found)?;
+                let group = groups::find(db, &GroupKey::of(&row))?;
+                let groups = group_views(db, organization, group.into_iter().collect(), now)?;
+                let proof = store::proof_of(db, organization, row.decision_id)?;
+                let violation = views(db, organization, vec![row], now)?.pop();
+                Ok(WithRepeats {
+                    violation: violation.ok_or_else(Error::not_found)?,
+                    repeats: groups.into_iter().next(),
+                    proof,
+                })
+            })
+            .await
+    }
+
+    /// The agent of this name or id; nothing if the organisation has none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn agent_called(&self, ctx: &Ctx, name: &str) -> Result<Option<AgentId>> {
+        let (organization, name) = (ctx.organization, name.to_owned());
+        self.store
+            .read(organization, move |db| match name.parse() {
+                Ok(id) => Ok(store::had_agent(db, organization, id)?.then_some(id)),
+                Err(_) => store::agent_named(db, organization, &name),
+            })
+            .await
+    }
+
     /// A page of groups, the one seen last first: of one agent, or of the organisation.
     ///
     /// # Errors
@@ -138,6 +174,17 @@ impl ViolationService {
             })
             .await
     }
+}
+
+/// A violation with what surrounds it.
+#[derive(Debug, Clone)]
+pub struct WithRepeats {
+    /// The violation.
+    pub violation: ViolationView,
+    /// All repeats of it, itself included.
+    pub repeats: Option<ViolationGroupView>,
+    /// By which scheme and with which credential the agent proved itself, if that is still known.
+    pub proof: Option<(String, String)>,
 }
 
 /// One violation with what people made of it.

@@ -4,7 +4,7 @@
 use aim_core::{AgentId, DecisionId, Json, OrganizationId, Timestamp, ViolationId};
 use aim_store::{
     Db, Result, each,
-    schema::{agents, violations},
+    schema::{agents, decisions, violations},
 };
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods,
@@ -283,6 +283,36 @@ pub fn find(db: &mut Db, organization: OrganizationId, id: ViolationId) -> Resul
     Ok(each!(db, c => violations::table
         .find((organization, id))
         .select(ViolationRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// By which scheme and with which credential the agent proved itself for a decision.
+///
+/// # Errors
+/// The database's.
+pub fn proof_of(
+    db: &mut Db,
+    organization: OrganizationId,
+    decision: DecisionId,
+) -> Result<Option<(String, String)>> {
+    Ok(each!(db, c => decisions::table
+        .find((organization, decision))
+        .select((decisions::scheme, decisions::credential))
+        .first(c)
+        .optional())?)
+}
+
+/// The agent of this name.
+///
+/// # Errors
+/// The database's.
+pub fn agent_named(db: &mut Db, organization: OrganizationId, name: &str) -> Result<Option<AgentId>> {
+    Ok(each!(db, c => agents::table
+        .filter(agents::org_id.eq(organization))
+        .filter(agents::name.eq(name))
+        .filter(agents::deleted_at.is_null())
+        .select(agents::id)
         .first(c)
         .optional())?)
 }

@@ -1,12 +1,15 @@
 // Filters live in the URL: a choice applies at once, and what is empty stays out of the address.
 
+// Whether the viewer reads and writes times in UTC.
+const utc = () => document.documentElement.dataset.time === "utc";
+
 function apply(form) {
   const query = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
     if (typeof value !== "string" || value === "") continue;
     const field = form.elements.namedItem(name);
     const isLocal = field?.type === "datetime-local";
-    query.append(name, isLocal ? new Date(value).toISOString() : value);
+    query.append(name, isLocal ? new Date(utc() ? `${value}Z` : value).toISOString() : value);
   }
   const text = query.toString();
   location.assign(text === "" ? form.getAttribute("action") || location.pathname : `${form.getAttribute("action") || location.pathname}?${text}`);
@@ -22,8 +25,8 @@ document.addEventListener("change", (event) => {
   const form = event.target.form;
   if (form?.matches("form.filters") && (event.target.tagName === "SELECT" || event.target.type === "checkbox")) apply(form);
 });
-// A moment in the address is UTC; the field shows the viewer's own time.
+// A moment in the address is UTC; the field shows it as the viewer reads times.
 for (const field of document.querySelectorAll("input[type=datetime-local][data-time]")) {
   const moment = new Date(field.dataset.time);
-  if (!Number.isNaN(moment.getTime())) field.value = new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+  if (!Number.isNaN(moment.getTime())) field.value = new Date(moment - (utc() ? 0 : moment.getTimezoneOffset() * 60000)).toISOString().slice(0, 16);
 }
