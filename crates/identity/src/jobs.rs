@@ -31,6 +31,7 @@ pub(crate) fn jobs(kernel: &Kernel) -> Vec<Job> {
                     .write(Scope::Installation, move |db| {
                         sessions::store::forget(db, now)?;
                         sessions::forget_attempts(db, now)?;
+                        sessions::forget_links(db, now)?;
                         set_up::store::forget(db, now)?;
                         aim_key_vault::challenge::forget(db, now)?;
                         Ok(())

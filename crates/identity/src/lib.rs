@@ -23,8 +23,11 @@ mod directory;
 mod gate;
 mod jobs;
 pub mod organizations;
+mod pages;
 pub mod passwords;
 pub mod pepper;
+pub mod preferences;
+mod schema;
 pub mod sessions;
 pub mod set_up;
 pub mod users;
@@ -51,6 +54,7 @@ pub struct Identity {
     agents: AgentService,
     directory: AgentDirectory,
     set_up: set_up::SetUpService,
+    preferences: preferences::PreferenceService,
 }
 
 impl Identity {
@@ -67,6 +71,7 @@ impl Identity {
             agents: AgentService::new(kernel),
             directory: AgentDirectory::new(kernel),
             set_up: set_up::SetUpService::new(kernel, &passwords),
+            preferences: preferences::PreferenceService::new(kernel),
         }
     }
 
@@ -106,6 +111,12 @@ impl Identity {
         self.directory.clone()
     }
 
+    /// What users asked the console to remember.
+    #[must_use]
+    pub fn preferences(&self) -> preferences::PreferenceService {
+        self.preferences.clone()
+    }
+
     /// The first set-up of an installation.
     #[must_use]
     pub fn set_up(&self) -> set_up::SetUpService {
@@ -123,11 +134,13 @@ impl Module for Identity {
         set_up::routes::register(config, &self.set_up);
         sessions::routes::register(config, &self.sessions);
         users::routes::register(config, &self.users);
+        preferences::routes::register(config, &self.preferences);
         api_keys::routes::register(config, &self.api_keys);
         agents::routes::register(config, &self.agents);
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console, self);
         agents::pages::register(console, &self.agents);
     }
 

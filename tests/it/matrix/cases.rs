@@ -46,6 +46,10 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
         let (ids, body) = sign_in_case(tenant, path, kind, &route.method).await;
         return case(ids, body);
     }
+    if path.starts_with("users/me/") {
+        let body = (route.method == Method::PUT).then(|| json!({"value": {"hidden": true}}));
+        return case(vec!["some_banner".to_owned()], body);
+    }
     if path.starts_with("users") || path.starts_with("api-keys") || path.starts_with("policies") {
         let (ids, body) = organization_case(tenant, path, &route.method).await;
         return case(ids, body);
@@ -106,6 +110,11 @@ async fn sign_in_case(
             Vec::new(),
             Some(json!({"email": tenant.email(Role::Admin), "password": PASSWORD})),
         ),
+        "auth/login-link" => {
+            let kernel = &tenant.app().parts.kernel;
+            let token = aim_identity::sessions::sign_in_link(kernel, &tenant.email(Role::Admin)).await;
+            (Vec::new(), Some(json!({"token": token.unwrap().expose()})))
+        }
         "auth/change-password" => (
             Vec::new(),
             Some(json!({"current_password": PASSWORD, "new_password": NEXT_PASSWORD})),

@@ -87,7 +87,8 @@ impl Route {
 
     /// Whether the path is about a thing of one organisation.
     pub fn has_ids(&self) -> bool {
-        self.path.contains('{')
+        // What is the caller's own has no id of anybody else's.
+        self.path.contains('{') && !self.path.contains("/me/")
     }
 
     /// What `kind` is told.
@@ -229,6 +230,7 @@ fn installation_and_people() -> Vec<Route> {
         // The installations of these tests are set up already, which is all that anybody is told.
         post("/api/v1/setup", Who::Everybody, 409),
         post("/api/v1/auth/login", Who::Everybody, 200),
+        post("/api/v1/auth/login-link", Who::Everybody, 200),
         post("/api/v1/auth/logout", users(), 204),
         get("/api/v1/auth/me", users()),
         get("/api/v1/auth/sessions", users()),
@@ -238,6 +240,13 @@ fn installation_and_people() -> Vec<Route> {
         get("/api/v1/users", people("users:read")),
         post("/api/v1/users", people("users:write"), 201),
         get("/api/v1/users/{id}", people("users:read")),
+        get("/api/v1/users/me/preferences/{name}", users()),
+        Route {
+            method: Method::PUT,
+            path: "/api/v1/users/me/preferences/{name}",
+            who: users(),
+            success: 200,
+        },
         Route {
             method: Method::PATCH,
             path: "/api/v1/users/{id}",

@@ -27,6 +27,11 @@ pub(crate) fn any(db: &mut Db) -> Result<bool> {
     )
 }
 
+/// Its name.
+pub(crate) fn name(db: &mut Db, id: OrganizationId) -> Result<String> {
+    Ok(each!(db, c => organizations::table.find(id).select(organizations::name).first(c))?)
+}
+
 /// Name, time of founding, active users and agents that are not deleted.
 pub(crate) fn summary(db: &mut Db, id: OrganizationId) -> Result<(String, Timestamp, i64, i64)> {
     let (name, created_at) = each!(db, c => organizations::table

@@ -21,6 +21,7 @@ use crate::{authentication::SESSION_COOKIE, users::routes::PageQuery};
 pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &SessionService) {
     config.app_data(web::Data::new(service.clone()));
     config.service(sign_in);
+    config.service(sign_in_by_link);
     config.service(sign_out);
     config.service(get_me);
     config.service(list_sessions);
@@ -39,6 +40,15 @@ struct SignInRequest {
     /// The password.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
+}
+
+/// What a link's fragment holds.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LinkRequest {
+    /// The token of the link.
+    #[schema(value_type = String, example = "aim_link_…")]
+    token: SecretString,
 }
 
 /// A session, with the token that opens it.
@@ -142,6 +152,33 @@ async fn sign_in(
         .sign_in(&anonymous(&anyone), &body.0.email, &body.0.password)
         .await?;
     Ok(answer(HttpResponse::Ok(), &kernel, signed_in))
+}
+
+/// Signs a user in by a link that the operator made. It works once, within five minutes.
+#[utoipa::path(
+    tag = "auth",
+    request_body = LinkRequest,
+    responses(
+        (status = 200, description = "A session; also set as a cookie", body = SignedInAnswer),
+        (status = 400, description = "The body is not valid JSON", body = Problem),
+        (status = 401, description = "The link is wrong, used or expired", body = Problem),
+        (status = 403, description = "The request was caused by another site", body = Problem),
+        (status = 422, description = "A field is missing or not accepted", body = Problem),
+    ),
+)]
+#[post("/api/v1/auth/login-link")]
+async fn sign_in_by_link(
+    anyone: Anyone,
+    request: HttpRequest,
+    body: Body<LinkRequest>,
+    kernel: web::Data<Kernel>,
+    service: web::Data<SessionService>,
+) -> ApiResult<HttpResponse> {
+    refuse_other_sites(&request)?;
+    let entered = service
+        .sign_in_by_link(&anonymous(&anyone), &body.0.token)
+        .await?;
+    Ok(answer(HttpResponse::Ok(), &kernel, entered))
 }
 
 /// Nobody yet, whatever credentials came along: a sign-in is the act of whoever it lets in.

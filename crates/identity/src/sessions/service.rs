@@ -237,7 +237,7 @@ pub(crate) fn signed_in(session: &SessionRow, token: &IssuedToken, user: UserVie
     }
 }
 
-pub(super) fn own_session(ctx: &Ctx) -> Result<(UserId, SessionId)> {
+pub(crate) fn own_session(ctx: &Ctx) -> Result<(UserId, SessionId)> {
     match &ctx.actor {
         Actor::User { id, session, .. } => Ok((*id, *session)),
         _ => Err(Error::new(

@@ -158,6 +158,17 @@ impl SetUpService {
         }
     }
 
+    /// Whether there is no organisation yet.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_needed(&self) -> Result<bool> {
+        self.kernel
+            .store
+            .read(Scope::Installation, |db| Ok(!organizations::any(db)?))
+            .await
+    }
+
     /// Founds the installation's organisation and signs its administrator in. The token is used up.
     ///
     /// # Errors

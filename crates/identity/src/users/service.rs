@@ -2,14 +2,16 @@
 
 use aim_audit::Entry;
 use aim_core::{Code, Ctx, Error, PageRequest, Result, Role, UserId};
-use aim_platform::Kernel;
+use aim_platform::{Kernel, console::Viewer};
 use serde_json::json;
 
 use super::{
     model::{NewUser, UpdateUser, UserList, UserStatus, UserView, check_email, check_user_name},
     store::{self, UserRow},
 };
-use crate::{passwords::Passwords, sessions};
+use crate::{
+    organizations::store as organizations, passwords::Passwords, preferences::store as preferences, sessions,
+};
 
 /// Makes, shows and changes users.
 #[derive(Clone)]
@@ -71,6 +73,27 @@ impl UserService {
             .store
             .read(organization, move |db| {
                 store::find(db, organization, user, false)?.view()
+            })
+            .await
+    }
+
+    /// Who looks at the console: the caller, their organisation's name and their preferences.
+    ///
+    /// # Errors
+    /// `auth.forbidden` for callers that are no users.
+    pub async fn viewer(&self, ctx: &Ctx) -> Result<Viewer> {
+        let (user, _) = sessions::own_session(ctx)?;
+        let organization = ctx.organization;
+        self.kernel
+            .store
+            .read(organization, move |db| {
+                let row = store::find(db, organization, user, false)?;
+                Ok(Viewer {
+                    name: row.name,
+                    email: row.email,
+                    organization: organizations::name(db, organization)?,
+                    preferences: preferences::all(db, organization, user)?,
+                })
             })
             .await
     }

@@ -8,10 +8,12 @@
     reason = "a test that cannot be set up shall panic, in helpers too"
 )]
 
+mod agent_pages;
 mod agents;
 mod api_keys;
 mod authenticators;
 mod common;
+mod console;
 mod registration;
 mod routes;
 mod sessions;

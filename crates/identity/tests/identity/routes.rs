@@ -53,7 +53,7 @@ async fn every_operation_is_documented_with_its_refusals() {
                 operations += usize::from(!open);
             }
         }
-        assert_eq!(operations, 26);
+        assert_eq!(operations, 29);
     }
 }
 

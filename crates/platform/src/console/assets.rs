@@ -32,6 +32,7 @@ embedded! {
     "console.js"
     "copy.js"
     "dialogs.js"
+    "entrance.js"
     "favicon.svg"
     "feed.js"
     "filters.js"

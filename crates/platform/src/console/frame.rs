@@ -135,6 +135,12 @@ impl Frame {
         self.role.is_some_and(|role| role >= permission.minimum)
     }
 
+    /// The moment so many days from now, as RFC 3339: for what is hidden until then.
+    #[must_use]
+    pub fn in_days(&self, days: i64) -> String {
+        (self.now + chrono::TimeDelta::days(days)).to_text()
+    }
+
     /// Something that the viewer asked us to remember.
     #[must_use]
     pub fn preference(&self, name: &str) -> Option<&Value> {
@@ -334,6 +340,17 @@ impl Viewed {
     #[must_use]
     pub fn has_page(&self, pattern: &str) -> bool {
         self.console.has_page(pattern)
+    }
+
+    /// Whether this console has a page of that path, and the viewer may see it.
+    #[must_use]
+    pub fn may_open(&self, pattern: &str) -> bool {
+        self.console.pages().iter().any(|page| {
+            page.path == pattern
+                && page
+                    .permission
+                    .is_none_or(|permission| self.frame.allows(permission))
+        })
     }
 }
 

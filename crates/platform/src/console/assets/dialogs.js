@@ -66,6 +66,11 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// `close` does not rise, but can be caught on its way down.
+document.addEventListener("close", (event) => {
+  if (event.target.dataset?.reload !== undefined) location.reload();
+}, true);
+
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const menu of document.querySelectorAll("details.menu[open], details.nav-menu[open]")) {
