@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aim_compat::Compat;
+use aim_compliance::Compliance;
 use aim_identity::Identity;
 use aim_key_vault::KeyVault;
 use aim_platform::{EditionInfo, Kernel, Module};
@@ -84,7 +85,11 @@ pub fn modules(kernel: &Kernel) -> Vec<Arc<dyn Module>> {
     let added = ADDITIONS
         .iter()
         .flat_map(|addition| (addition.modules)(kernel, &community));
-    community.modules().into_iter().chain(added).collect()
+    let mut modules: Vec<_> = community.modules().into_iter().chain(added).collect();
+    // It trims what the others say that may be trimmed.
+    let retained = modules.iter().flat_map(|module| module.retained()).collect();
+    modules.push(Arc::new(Compliance::new(kernel, retained)));
+    modules
 }
 
 /// What `GET /api/v1/edition` answers.

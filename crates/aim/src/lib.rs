@@ -2,6 +2,7 @@
 //!
 //! It holds no rule of any capability. [`composition`] is the only place that knows editions.
 
+pub mod backup;
 pub mod cli;
 pub mod composition;
 pub mod configuration;

@@ -18,7 +18,13 @@ pub const DECISION_INPUTS: &str = "decision_inputs";
 /// The record that everything of `class` before that moment may have been trimmed, which is what a check of
 /// the log goes by.
 #[must_use]
-pub fn applied(ctx: &Ctx, class: &'static str, name: &'static str, before: Timestamp, changed: usize) -> Entry {
+pub fn applied(
+    ctx: &Ctx,
+    class: &'static str,
+    name: &'static str,
+    before: Timestamp,
+    changed: usize,
+) -> Entry {
     Entry::event(ctx, APPLIED)
         .target("retention", name)
         .facts(json!({"class": class, "before": before, "changed": changed}))

@@ -300,10 +300,7 @@ fn decision_of(row: &Record) -> Option<DecisionId> {
 fn evidence_of(db: &mut Db, rows: &[Record]) -> Result<HashMap<DecisionId, Evidence>> {
     let mut wanted: HashMap<OrganizationId, Vec<DecisionId>> = HashMap::new();
     for row in rows.iter().filter(|row| row.kind == "decision") {
-        wanted
-            .entry(row.org_id)
-            .or_default()
-            .extend(decision_of(row));
+        wanted.entry(row.org_id).or_default().extend(decision_of(row));
     }
     let mut found = HashMap::new();
     for (organization, ids) in wanted {

@@ -33,13 +33,21 @@ fn failed(path: &Path, error: &io::Error) -> Error {
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| {
-        Error::Connection(format!("{} is no path that SQLite can take: it is not UTF-8", path.display()))
+        Error::Connection(format!(
+            "{} is no path that SQLite can take: it is not UTF-8",
+            path.display()
+        ))
     })
 }
 
 /// Makes an empty file that only its owner may read; `false` if there is one already.
 pub(crate) fn make_private(path: &Path) -> Result<bool> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(failed(path, &error)),

@@ -10,13 +10,14 @@ pub mod capabilities;
 mod export;
 mod parameters;
 pub mod policies;
+mod retention;
 pub mod schema;
 pub mod verification;
 pub mod violations;
 
 use std::time::Duration;
 
-use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
+use aim_platform::{Job, Kernel, Module, Retained, ServiceConfig, console::ConsoleRegistry};
 
 pub use capabilities::CapabilityService;
 pub use verification::VerificationService;
@@ -75,6 +76,10 @@ impl Module for Violations {
 
     fn console(&self, console: &mut ConsoleRegistry) {
         violations::register_pages(console, &self.reading, &self.verifications);
+    }
+
+    fn retained(&self) -> Vec<Retained> {
+        retention::retained()
     }
 
     fn jobs(&self) -> Vec<Job> {

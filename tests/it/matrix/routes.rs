@@ -427,6 +427,17 @@ fn decisions() -> Vec<Route> {
             people_or_itself("violations:read"),
         ),
         get("/api/v1/audit-logs", people("audit:read")),
+        get("/api/v1/compliance/status", people("compliance:read")),
+        get("/api/v1/retention", people("compliance:read")),
+        Route {
+            method: Method::PUT,
+            path: "/api/v1/retention",
+            who: people("retention:write"),
+            success: 200,
+        },
+        get("/api/v1/retention/holds", people("compliance:read")),
+        post("/api/v1/retention/holds", people("retention:write"), 201),
+        delete("/api/v1/retention/holds/{id}", people("retention:write")),
     ]
 }
 

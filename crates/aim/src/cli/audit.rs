@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use aim_compliance::verification;
+use aim_core::{Clock, SystemClock};
 use aim_store::Scope;
 use clap::{Args, Subcommand};
 
@@ -47,6 +49,16 @@ impl AuditCommand {
         let report = store
             .read(Scope::Installation, move |db| aim_audit::verify(db, expected))
             .await?;
+        let (noted, now) = (report.clone(), SystemClock.now());
+        let noted = store
+            .write(Scope::Installation, move |db| {
+                verification::note(db, &noted, verification::Source::Command, now)
+            })
+            .await;
+        if let Err(error) = noted {
+            // A copy that cannot be written, or an older database: what was found holds all the same.
+            terminal::complaint(format!("the check could not be noted down: {error}"));
+        }
         if json {
             terminal::json(&report);
         } else {

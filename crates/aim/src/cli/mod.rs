@@ -2,6 +2,7 @@
 
 mod agent;
 mod audit;
+mod backup;
 mod config;
 mod credentials;
 mod demo;
@@ -15,6 +16,7 @@ use std::{future::Future, io, path::PathBuf, process::ExitCode, sync::LazyLock};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
+    backup::BackupError,
     composition,
     configuration::{ConfigurationError, Settings, Sources, load},
     installation::OpenError,
@@ -58,6 +60,10 @@ enum Command {
     /// Check the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Copy the database into one checked file, while the server runs (SQLite).
+    Backup(backup::BackupArguments),
+    /// Put a backup in the place of the database, while no server runs (SQLite).
+    Restore(backup::RestoreArguments),
     /// Decide a recorded decision again, and compare.
     Replay(replay::ReplayArguments),
     /// Check or show the settings.
@@ -124,6 +130,11 @@ impl From<OpenError> for Failure {
         Self(error.to_string())
     }
 }
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        Self(error.to_string())
+    }
+}
 impl From<aim_client::Error> for Failure {
     fn from(error: aim_client::Error) -> Self {
         let remedy = error
@@ -183,6 +194,8 @@ fn run(arguments: Arguments) -> Outcome {
         Command::Login(login) => block_on(login.run(json)),
         Command::Agent(agent) => block_on(agent.run(json)),
         Command::Audit(audit) => block_on(audit.run(json)),
+        Command::Backup(backup) => backup.run(json),
+        Command::Restore(restore) => restore.run(json),
         Command::Replay(replay) => block_on(replay.run(json)),
         Command::Config(config) => config.run(json),
         Command::Openapi => block_on(openapi::run()),

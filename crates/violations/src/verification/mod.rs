@@ -13,3 +13,4 @@ mod store;
 
 pub use model::{ActionRequest, AuditPlace, DecisionView, ResultReport, ReviewRequest};
 pub use service::VerificationService;
+pub(crate) use snapshot::SNAPSHOT_NOTE;

@@ -191,6 +191,10 @@ impl VerificationService {
     /// `resource.not_found`.
     pub async fn evidence(&self, ctx: &Ctx, id: DecisionId) -> Result<Evidence> {
         let row = self.find(ctx, id).await?;
+        if row.inputs.is_empty() {
+            let detail = "the inputs of this decision were erased, as the organisation's retention has it; its verdict stays";
+            return Err(Error::new(Code::StateConflict, detail));
+        }
         let (organization, digest) = (row.org_id, row.snapshot_digest.clone());
         let snapshot = self
             .store
@@ -405,6 +409,15 @@ fn view_of_new(
     }
 }
 
+/// The digest of the recorded inputs; empty once they are erased. The leaf keeps it.
+fn request_digest(inputs: &str) -> String {
+    if inputs.is_empty() {
+        String::new()
+    } else {
+        hex(&digest::sha256(inputs.as_bytes()))
+    }
+}
+
 fn view(ctx: &Ctx, row: DecisionRow) -> Result<DecisionView> {
     let verdict: Verdict = serde_json::from_str(&row.verdict).map_err(Error::internal)?;
     let mut reason_codes: Vec<String> = aim_decision::slugs(&verdict.reasons)
@@ -436,7 +449,7 @@ fn view(ctx: &Ctx, row: DecisionRow) -> Result<DecisionView> {
         decided_by: verdict.decided_by,
         risk: verdict.risk,
         severity: verdict.severity,
-        request_digest: hex(&digest::sha256(row.inputs.as_bytes())),
+        request_digest: request_digest(&row.inputs),
         created_at: row.created_at,
         expires_at: row.expires_at,
         review_note: row.resolution_note,

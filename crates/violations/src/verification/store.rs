@@ -108,7 +108,7 @@ pub(super) fn claim_nonces(db: &mut Db, claims: &[Option<NonceClaim>]) -> Result
         .collect())
 }
 
-/// Keeps a snapshot under its digest, once.
+/// Keeps a snapshot under its digest, once, and notes that it is in use.
 pub(super) fn keep_snapshot(
     db: &mut Db,
     organization: OrganizationId,
@@ -122,8 +122,11 @@ pub(super) fn keep_snapshot(
             snapshots::digest.eq(digest.as_slice()),
             snapshots::body.eq(body),
             snapshots::created_at.eq(now),
+            snapshots::last_used_at.eq(Some(now)),
         ))
-        .on_conflict_do_nothing()
+        .on_conflict((snapshots::org_id, snapshots::digest))
+        .do_update()
+        .set(snapshots::last_used_at.eq(Some(now)))
         .execute(c))?;
     Ok(())
 }
