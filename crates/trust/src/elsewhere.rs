@@ -235,7 +235,7 @@ impl Finding {
 const NOT_COUNTED: [&str; 5] = [
     "forged_signature",
     "replayed_signature",
-    "dead_key",
+    "ended_key",
     "denial_burst",
     "capability_probing",
 ];
@@ -253,7 +253,7 @@ pub(crate) fn findings(
         .filter(threat_findings::org_id.eq(organization))
         .filter(threat_findings::agent_id.eq_any(&wanted))
         .filter(threat_findings::last_seen_at.ge(from))
-        .filter(threat_findings::status.ne("false"))
+        .filter(threat_findings::status.ne("false_positive"))
         .filter(threat_findings::detector.ne_all(NOT_COUNTED))
         .order(threat_findings::id.desc())
         .select((

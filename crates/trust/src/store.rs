@@ -147,14 +147,14 @@ pub fn due(db: &mut Db, now: Timestamp, limit: i64) -> Result<Vec<Due>> {
         .load(c))?)
 }
 
+/// The tenant, the agent, when its score was computed, and when it will be.
+pub type Times = (OrganizationId, AgentId, Option<Timestamp>, Option<Timestamp>);
+
 /// When these agents were computed, and when they will be.
 ///
 /// # Errors
 /// The database's.
-pub fn times(
-    db: &mut Db,
-    wanted: &[(OrganizationId, AgentId)],
-) -> Result<Vec<(OrganizationId, AgentId, Option<Timestamp>, Option<Timestamp>)>> {
+pub fn times(db: &mut Db, wanted: &[(OrganizationId, AgentId)]) -> Result<Vec<Times>> {
     let mut tenants: Vec<OrganizationId> = wanted.iter().map(|(organization, _)| *organization).collect();
     tenants.sort_unstable();
     tenants.dedup();

@@ -38,9 +38,13 @@ pub const MEANINGS: &[Meaning] = &[
     of("trust.adjustment_withdrawn", 0, "adjustment withdrawn"),
     of("trust.threshold_crossed", 0, "fell below a threshold"),
     of("trust.threshold_recovered", 0, "recovered above a threshold"),
-    of("mcp_server.attested", 0, "MCP server attested"),
-    of("mcp_server.connected", 0, "MCP server connected"),
-    of("mcp_server.disconnected", 0, "MCP server disconnected"),
+    of("agent.restricted", 0, "restricted for a while"),
+    of("agent.restriction_lifted", 0, "restriction lifted"),
+    of("mcp_connection.added", 0, "MCP server connected"),
+    of("mcp_connection.removed", 0, "MCP server disconnected"),
+    // Findings are read from their own table, where one can be marked as false.
+    of("threat.found", 0, "threat found"),
+    of("threat.reviewed", 0, "threat finding reviewed"),
 ];
 
 /// What the action means, if it touches trust.

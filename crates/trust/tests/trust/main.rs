@@ -8,6 +8,8 @@ mod decisions;
 #[cfg(test)]
 mod document;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod following;
 #[cfg(test)]
 mod policies;
