@@ -1,11 +1,33 @@
-//! Threat detection: findings with their evidence, and what they lead to.
+//! Threat detection: it follows the audit log, compares what happened with what is usual and allowed, and
+//! keeps what it finds with the evidence, where the public catalogues file it, and what it led to.
+//!
+//! The detectors are pure ([`detect`]): the same log gives the same hits. The follower ([`follow`]) feeds
+//! them; what hits lead to (a finding, an alert, a restriction, a suspension) is written in the transaction
+//! that moves the follower's place, so that each record takes effect once. It never decides an action:
+//! `decide()` sees what it did as the agent's status, or as a policy for this agent.
 
-use aim_platform::{Kernel, Module, ServiceConfig};
+use aim_platform::{Follower, Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
+
+pub mod detect;
+pub mod detector;
+pub mod follow;
+pub mod jobs;
+pub mod model;
+mod pages;
+mod respond;
+mod routes;
+pub mod schema;
+pub mod service;
+pub mod store;
+pub mod words;
+
+pub use service::ThreatService;
 
 /// The capability as the composition root sees it.
 #[derive(Clone)]
 pub struct Threats {
     kernel: Kernel,
+    service: ThreatService,
 }
 
 impl Threats {
@@ -14,7 +36,14 @@ impl Threats {
     pub fn new(kernel: &Kernel) -> Self {
         Self {
             kernel: kernel.clone(),
+            service: ThreatService::new(kernel),
         }
+    }
+
+    /// Its use cases.
+    #[must_use]
+    pub fn service(&self) -> ThreatService {
+        self.service.clone()
     }
 }
 
@@ -23,7 +52,19 @@ impl Module for Threats {
         "threat_detection"
     }
 
-    fn routes(&self, _config: &mut ServiceConfig<'_>) {
-        let _ = &self.kernel;
+    fn routes(&self, config: &mut ServiceConfig<'_>) {
+        routes::register(config, &self.service);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console);
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        jobs::all(&self.kernel)
+    }
+
+    fn followers(&self) -> Vec<Follower> {
+        vec![follow::follower(&self.kernel)]
     }
 }
