@@ -1,0 +1,16 @@
+//! The figures in docs/BENCHMARKS.md are those of the labelled week.
+
+#[path = "../examples/week/score.rs"]
+mod score;
+#[path = "../examples/week/simulation.rs"]
+mod simulation;
+
+#[test]
+fn the_published_figures_of_the_labelled_week_are_fresh() {
+    let report = score::Score::of(&simulation::Week::simulate(score::SEED)).report();
+    let published = include_str!("../../../docs/BENCHMARKS.md");
+    assert!(
+        published.contains(report.trim()),
+        "put into docs/BENCHMARKS.md what `cargo run -p aim-threats --example week` prints:\n{report}"
+    );
+}
