@@ -124,6 +124,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aim-decision",
             "aim-identity",
             "aim-key-vault",
+            "aim-mcp",
             "aim-platform",
             "aim-store",
             "aim-violations",
@@ -302,7 +303,11 @@ fn declared(kind: &str) -> (&'static str, &'static str) {
 
 /// The columns as `schema.rs` has them, of this edition.
 fn schema() -> Vec<Column> {
-    let mut texts = vec![workspace::text("crates/store/src/schema.rs")];
+    let mut texts: Vec<String> = workspace::files("crates", "/src/schema.rs")
+        .into_iter()
+        .filter(|path| !path.ends_with("premium/src/schema.rs"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
     if composition::edition_name() == "premium" {
         texts.push(workspace::text("crates/premium/src/schema.rs"));
     }

@@ -6,8 +6,11 @@ use aim_compat::Compat;
 use aim_compliance::Compliance;
 use aim_identity::Identity;
 use aim_key_vault::KeyVault;
+use aim_mcp::McpServers;
 use aim_platform::{EditionInfo, Kernel, Module};
 use aim_store::{COMMUNITY_MIGRATIONS, MigrationSet};
+use aim_threats::Threats;
+use aim_trust::Trust;
 use aim_violations::Violations;
 
 /// The capabilities of the community edition, by their types, for what is built on them.
@@ -18,8 +21,14 @@ pub struct Community {
     pub key_vault: KeyVault,
     /// Capabilities, verified actions, violations.
     pub violations: Violations,
+    /// MCP servers.
+    pub mcp: McpServers,
     /// The wire forms of the published SDKs.
     pub compat: Compat,
+    /// Trust scores.
+    pub trust: Trust,
+    /// Threat detection.
+    pub threats: Threats,
 }
 
 impl Community {
@@ -28,12 +37,16 @@ impl Community {
     pub fn new(kernel: &Kernel) -> Self {
         let identity = Identity::new(kernel);
         let violations = Violations::new(kernel);
-        let compat = Compat::new(kernel, &identity, &violations);
+        let mcp = McpServers::new(kernel);
+        let compat = Compat::new(kernel, &identity, &violations, &mcp);
         Self {
             identity,
             key_vault: KeyVault::new(kernel),
             violations,
+            mcp,
             compat,
+            trust: Trust::new(kernel),
+            threats: Threats::new(kernel),
         }
     }
 
@@ -44,6 +57,9 @@ impl Community {
             Arc::new(self.compat.clone()),
             Arc::new(self.identity.clone()),
             Arc::new(self.key_vault.clone()),
+            Arc::new(self.mcp.clone()),
+            Arc::new(self.trust.clone()),
+            Arc::new(self.threats.clone()),
         ]
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use aim_core::{Error, Result};
 use aim_identity::{AgentService, Identity};
+use aim_mcp::McpServers;
 use aim_platform::{Authenticator, Kernel, Module, NonceClaim, ServiceConfig};
 use aim_store::{Scope, Store};
 use aim_violations::{VerificationService, Violations, capabilities::CapabilityService};
@@ -24,7 +25,11 @@ use authenticate::{Signers, VERIFICATIONS};
 use wire::ENFORCEMENT_MODE;
 
 /// The paths whose refusals the SDKs read.
-const PATHS: [&str; 2] = ["/api/v1/sdk-api/", "/api/v1/public/agents/register"];
+const PATHS: [&str; 3] = [
+    "/api/v1/sdk-api/",
+    "/api/v1/public/agents/register",
+    "/api/v1/detection/",
+];
 
 /// The capability. Cloning is cheap.
 ///
@@ -38,12 +43,13 @@ pub struct Compat {
     agents: AgentService,
     verifications: VerificationService,
     capabilities: CapabilityService,
+    mcp: McpServers,
 }
 
 impl Compat {
     /// The capability, on the services that it speaks to.
     #[must_use]
-    pub fn new(kernel: &Kernel, identity: &Identity, violations: &Violations) -> Self {
+    pub fn new(kernel: &Kernel, identity: &Identity, violations: &Violations, mcp: &McpServers) -> Self {
         Self {
             store: kernel.store.clone(),
             public_url: kernel.config.public_url.clone(),
@@ -51,6 +57,7 @@ impl Compat {
             agents: identity.agents(),
             verifications: violations.verifications(),
             capabilities: violations.capabilities(),
+            mcp: mcp.clone(),
         }
     }
 

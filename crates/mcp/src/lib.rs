@@ -22,11 +22,12 @@ pub mod attestations;
 pub mod connections;
 pub mod detections;
 pub mod manifests;
+mod pages;
 mod rules;
 pub mod schema;
 pub mod servers;
 
-use aim_platform::{Kernel, Module, ServiceConfig};
+use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 
 pub use attestations::AttestationService;
 pub use connections::ConnectionService;
@@ -98,5 +99,9 @@ impl Module for McpServers {
         manifests::routes::register(config, &self.manifests);
         attestations::routes::register(config, &self.attestations);
         connections::routes::register(config, &self.connections);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console, self);
     }
 }

@@ -73,7 +73,10 @@ impl World {
                 .unwrap_or_else(|| panic!("an id in {value}"))
                 .to_owned()
         };
+        let server = json!({"name": "victim", "url": "https://victim.example/mcp"});
+        let server = door.post("/api/v1/mcp-servers", server).await;
         let ids = BTreeMap::from([
+            ("mcp-servers", text(&server)),
             ("agents", victim.id.to_string()),
             ("verifications", text(&decision)),
             ("api-keys", text(&key)),

@@ -57,6 +57,15 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
     if path.starts_with("violations/{") || path.starts_with("violation-groups") {
         return denied(tenant, path).await;
     }
+    if path.starts_with("mcp-servers") || path.starts_with("agents/{id}/mcp-servers") {
+        return mcp_case(tenant, path, &route.method).await;
+    }
+    if path.starts_with("retention") {
+        return case_of_retention(tenant, path, &route.method).await;
+    }
+    if path.starts_with("threats/") {
+        return threat_case(tenant, path, &route.method).await;
+    }
     if route.method == Method::GET
         && !path.contains("verifications/{")
         && !path.starts_with("capability-requests/{")
@@ -82,6 +91,7 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
             let body = json!({"ids": [agent.id], "reason": "their host was broken into"});
             case(Vec::new(), Some(body))
         }
+        "trust-score/policy" => case(Vec::new(), Some(json!({"alert_below": 1}))),
         "public/agents/register" => case(Vec::new(), Some(json!({"name": fresh_name()}))),
         "verifications" => case(Vec::new(), Some(json!({"action": "db:read"}))),
         "sdk-api/verifications" => {
@@ -218,6 +228,15 @@ async fn agent_case<'a>(tenant: TenantOf<'a>, path: &str, route: &Route) -> Case
             vec![id],
             Some(json!({"capabilityType": "db:write", "reason": "to write what was read"})),
         ),
+        ("POST", "sdk-api/agents/{id}/mcp-servers") => {
+            let name = fresh_name();
+            let url = format!("stdio://npx {name}");
+            (vec![id], Some(json!({"name": name, "url": url})))
+        }
+        ("POST", path) if path.contains("detection/") => {
+            let found = json!({"mcpServer": "files", "detectionMethod": "claude_config", "confidence": 90.0});
+            (vec![id], Some(json!({"detections": [found]})))
+        }
         ("POST", "sdk-api/agents/{id}/capabilities/register") => {
             (vec![id], Some(json!({"capabilityType": "db:write"})))
         }
@@ -232,6 +251,14 @@ async fn agent_case<'a>(tenant: TenantOf<'a>, path: &str, route: &Route) -> Case
             (vec![asked.member("id")], body)
         }
         ("GET" | "POST", path) if path.contains("verifications/{id}") => decided(&agent, path).await,
+        ("POST", "agents/{id}/trust-score/adjustments") => (vec![id], Some(adjustment(tenant))),
+        ("DELETE", "agents/{id}/trust-score/adjustments/{adjustment_id}") => {
+            let made = administrator
+                .post(&agent.path("/trust-score/adjustments"), &adjustment(tenant))
+                .await;
+            let _ = made.expect(201);
+            (vec![id, made.member("id")], None)
+        }
         ("POST", "agents/{id}/api-keys") => (
             vec![id],
             Some(json!({"name": fresh_name(), "capabilities": ["db:read"]})),
@@ -280,6 +307,88 @@ async fn denied<'a>(tenant: TenantOf<'a>, path: &str) -> Case<'a> {
     Case { ids, body, agent }
 }
 
+/// Retention: settings that keep everything, and a hold.
+async fn case_of_retention<'a>(tenant: TenantOf<'a>, path: &str, method: &Method) -> Case<'a> {
+    let agent = tenant.agent(&fresh_name(), &[]).await;
+    let hold = json!({"agent_id": agent.id, "reason": "a case at court"});
+    let (ids, body) = match (method.as_str(), path) {
+        ("PUT", _) => {
+            let classes = [
+                "decision_inputs",
+                "violations",
+                "audit_details",
+                "activity",
+                "deliveries",
+            ];
+            let kept = classes.map(|class| (format!("{class}_days"), Value::Null));
+            (Vec::new(), Some(Value::Object(kept.into_iter().collect())))
+        }
+        ("POST", _) => (Vec::new(), Some(hold)),
+        ("DELETE", _) => {
+            let administrator = tenant.user(Role::Admin).await;
+            let placed = administrator.post("/api/v1/retention/holds", &hold).await;
+            (vec![placed.member("id")], None)
+        }
+        _ => (Vec::new(), None),
+    };
+    Case { ids, body, agent }
+}
+
+/// An adjustment of a trust score.
+fn adjustment(tenant: TenantOf<'_>) -> Value {
+    let expires_at = tenant.app().now() + chrono::TimeDelta::days(1);
+    json!({"delta": 5, "reason": "known from an audit", "expires_at": expires_at})
+}
+
+/// MCP servers: one with a manifest, and an agent that is connected to it.
+async fn mcp_case<'a>(tenant: TenantOf<'a>, path: &str, method: &Method) -> Case<'a> {
+    let administrator = tenant.user(Role::Admin).await;
+    let agent = tenant.agent(&fresh_name(), &[]).await;
+    let new = || {
+        let name = fresh_name();
+        let url = format!("https://{name}.example");
+        json!({"name": name, "url": url, "public_key": fresh_key().public().spki_base64()})
+    };
+    let (agent_id, server) = (
+        agent.id.to_string(),
+        administrator.post("/api/v1/mcp-servers", &new()).await,
+    );
+    let id = server.member("id");
+    let at_server = |end: &str| format!("/api/v1/mcp-servers/{id}/{end}");
+    let manifest = json!({"tools": [{"name": "read"}]});
+    let recorded = administrator.post(&at_server("manifests"), &manifest).await;
+    let of_agent = json!({"mcp_server_ids": [id]});
+    let connected = administrator.put(&agent.path("/mcp-servers"), &of_agent).await;
+    let _ = (server.expect(201), recorded.expect(201), connected.expect(200));
+    let reason = json!({"reason": "looked at"});
+    let (ids, body) = match (method.as_str(), path) {
+        ("GET", "mcp-servers") => (Vec::new(), None),
+        ("POST", "mcp-servers") => (Vec::new(), Some(new())),
+        ("GET", "mcp-servers/{id}/manifests/{version}") => (vec![id, "1".to_owned()], None),
+        ("PUT", "mcp-servers/{id}") => (vec![id], Some(json!({"description": "changed"}))),
+        ("POST", "mcp-servers/{id}/suspend" | "mcp-servers/{id}/revoke") => (vec![id], Some(reason)),
+        ("POST", "mcp-servers/{id}/reactivate") => {
+            let _ = administrator
+                .post(&at_server("suspend"), &reason)
+                .await
+                .expect(200);
+            (vec![id], None)
+        }
+        ("POST", "mcp-servers/{id}/manifests") => (vec![id], Some(json!({"tools": [{"name": "write"}]}))),
+        ("POST", "mcp-servers/{id}/attestations") => (
+            vec![id],
+            Some(json!({"manifest_digest": recorded.member("digest")})),
+        ),
+        ("PUT" | "DELETE", "agents/{id}/mcp-servers" | "agents/{id}/mcp-servers/bulk") => {
+            (vec![agent_id], Some(of_agent))
+        }
+        ("DELETE", "agents/{id}/mcp-servers/{mcp_id}") => (vec![agent_id, id], None),
+        (_, path) if path.starts_with("agents/") => (vec![agent_id], None),
+        _ => (vec![id], None),
+    };
+    Case { ids, body, agent }
+}
+
 /// A decision, pending where it is to be reviewed, and what is to be done with it.
 async fn decided(agent: &TestAgent<'_>, path: &str) -> (Vec<String>, Option<Value>) {
     let end = path.rsplit_once('/').map_or("", |(_, end)| end);
@@ -302,4 +411,45 @@ async fn decided(agent: &TestAgent<'_>, path: &str) -> (Vec<String>, Option<Valu
         _ => None,
     };
     (vec![decision.member("id")], body)
+}
+
+/// What findings lead to, and one that a forged signature made.
+async fn threat_case<'a>(tenant: TenantOf<'a>, path: &str, method: &Method) -> Case<'a> {
+    let agent = tenant.agent(&fresh_name(), &["db:read"]).await;
+    let settings = path == "threats/policies" || path == "threats/honeytokens";
+    if settings {
+        let body = match path {
+            "threats/policies" => json!({"responses": {"new_source": "alert"}}),
+            _ => json!({"honeytokens": ["unused:bait"]}),
+        };
+        return Case {
+            ids: Vec::new(),
+            body: (*method == Method::PUT).then_some(body),
+            agent,
+        };
+    }
+    let kernel = &tenant.app().parts.kernel;
+    let refusal = aim_platform::Refusal {
+        organization: tenant.id(),
+        agent: agent.id,
+        fingerprint: None,
+        code: "signature.wrong",
+        scheme: "rfc9421",
+        now: kernel.now(),
+        source_ip: Some("203.0.113.7"),
+        asked: "POST /api/v1/verifications".to_owned(),
+    };
+    kernel.refusals.note(&kernel.store, refusal).await;
+    tenant.app().catch_up().await;
+    let list = format!("/api/v1/threats?agent_id={}", agent.id);
+    let list = tenant.user(Role::Viewer).await.get(&list).await.expect(200);
+    let id = list["threats"][0]["id"].as_str().unwrap().to_owned();
+    let body = path
+        .ends_with("/review")
+        .then(|| json!({"status": "handled", "note": "seen to"}));
+    Case {
+        ids: vec![id],
+        body,
+        agent,
+    }
 }

@@ -22,6 +22,8 @@ pub enum Who {
     PeopleOrItself(Permission),
     /// Agents, for themselves.
     Agents,
+    /// The agent that the path is about.
+    Itself,
     /// Agents, named in the body.
     AgentInBody,
 }
@@ -34,7 +36,7 @@ impl Who {
             | Self::People(permission)
             | Self::Users(permission)
             | Self::PeopleOrItself(permission) => Some(permission),
-            Self::Everybody | Self::Agents | Self::AgentInBody => None,
+            Self::Everybody | Self::Agents | Self::Itself | Self::AgentInBody => None,
         }
     }
 }
@@ -107,8 +109,9 @@ impl Route {
                 Expected::Unauthenticated("auth.credentials_invalid")
             }
             (Who::Agents, Kind::Itself | Kind::Peer | Kind::ForeignAgent)
-            | (Who::AgentInBody, Kind::Itself) => Expected::Success,
-            (Who::Agents | Who::AgentInBody, _) => Expected::Forbidden(None),
+            | (Who::AgentInBody | Who::Itself, Kind::Itself) => Expected::Success,
+            (Who::Itself, Kind::Peer | Kind::ForeignAgent) => Expected::NotFound,
+            (Who::Agents | Who::AgentInBody | Who::Itself, _) => Expected::Forbidden(None),
             (Who::Users(_), Kind::Key(_)) => Expected::Forbidden(None),
             (
                 Who::People(needed)
@@ -205,6 +208,9 @@ pub fn routes(premium: bool) -> Vec<Route> {
     let mut table = installation_and_people();
     table.extend(agents_and_keys());
     table.extend(decisions());
+    table.extend(trust());
+    table.extend(mcp_servers());
+    table.extend(threats());
     table.extend(compatibility());
     if premium {
         table.extend([
@@ -393,11 +399,7 @@ fn decisions() -> Vec<Route> {
             people("violations:triage"),
             200,
         ),
-        post(
-            "/api/v1/violations/{id}/reopen",
-            people("violations:triage"),
-            200,
-        ),
+        post("/api/v1/violations/{id}/reopen", people("violations:triage"), 200),
         post(
             "/api/v1/violation-groups/acknowledge",
             people("violations:triage"),
@@ -441,6 +443,105 @@ fn decisions() -> Vec<Route> {
     ]
 }
 
+fn trust() -> Vec<Route> {
+    vec![
+        get("/api/v1/agents/{id}/trust-score", people_or_itself("trust:read")),
+        get(
+            "/api/v1/agents/{id}/trust-score/history",
+            people_or_itself("trust:read"),
+        ),
+        get(
+            "/api/v1/trust-score/agents/{id}/breakdown",
+            people_or_itself("trust:read"),
+        ),
+        get("/api/v1/trust-score/trends", people("trust:read")),
+        get("/api/v1/trust-score/policy", people("trust:read")),
+        Route {
+            method: Method::PUT,
+            path: "/api/v1/trust-score/policy",
+            who: people("trust:adjust"),
+            success: 200,
+        },
+        get(
+            "/api/v1/agents/{id}/trust-score/adjustments",
+            people_or_itself("trust:read"),
+        ),
+        post(
+            "/api/v1/agents/{id}/trust-score/adjustments",
+            people("trust:adjust"),
+            201,
+        ),
+        delete(
+            "/api/v1/agents/{id}/trust-score/adjustments/{adjustment_id}",
+            people("trust:adjust"),
+        ),
+    ]
+}
+
+/// Threat findings, and what they lead to.
+fn threats() -> Vec<Route> {
+    let put = |path: &'static str| Route {
+        method: Method::PUT,
+        path,
+        who: people("threat_policies:write"),
+        success: 200,
+    };
+    vec![
+        get("/api/v1/threats", people("threats:read")),
+        get("/api/v1/threats/{id}", people("threats:read")),
+        post("/api/v1/threats/{id}/review", people("threats:review"), 200),
+        get("/api/v1/threats/policies", people("threats:read")),
+        put("/api/v1/threats/policies"),
+        get("/api/v1/threats/honeytokens", people("threat_policies:write")),
+        put("/api/v1/threats/honeytokens"),
+    ]
+}
+
+/// MCP servers, and which agents use them.
+fn mcp_servers() -> Vec<Route> {
+    let removal = |path| Route {
+        success: 200,
+        ..delete(path, people("mcp:write"))
+    };
+    let put = |path, who| Route {
+        method: Method::PUT,
+        path,
+        who,
+        success: 200,
+    };
+    vec![
+        get("/api/v1/mcp-servers", people("mcp:read")),
+        post("/api/v1/mcp-servers", people("mcp:write"), 201),
+        get("/api/v1/mcp-servers/{id}", people_or_itself("mcp:read")),
+        put("/api/v1/mcp-servers/{id}", people("mcp:write")),
+        delete("/api/v1/mcp-servers/{id}", people("mcp:verify")),
+        post("/api/v1/mcp-servers/{id}/suspend", people("mcp:verify"), 200),
+        post("/api/v1/mcp-servers/{id}/reactivate", people("mcp:verify"), 200),
+        post("/api/v1/mcp-servers/{id}/revoke", people("mcp:verify"), 200),
+        post("/api/v1/mcp-servers/{id}/verify", people("mcp:verify"), 200),
+        get("/api/v1/mcp-servers/{id}/manifests", people_or_itself("mcp:read")),
+        post(
+            "/api/v1/mcp-servers/{id}/manifests",
+            people_or_itself("mcp:write"),
+            201,
+        ),
+        get(
+            "/api/v1/mcp-servers/{id}/manifests/{version}",
+            people_or_itself("mcp:read"),
+        ),
+        get(
+            "/api/v1/mcp-servers/{id}/attestations",
+            people_or_itself("mcp:read"),
+        ),
+        post("/api/v1/mcp-servers/{id}/attestations", Who::Itself, 201),
+        get("/api/v1/mcp-servers/{id}/agents", people("mcp:read")),
+        get("/api/v1/agents/{id}/mcp-servers", people_or_itself("mcp:read")),
+        put("/api/v1/agents/{id}/mcp-servers", people_or_itself("mcp:write")),
+        removal("/api/v1/agents/{id}/mcp-servers/bulk"),
+        removal("/api/v1/agents/{id}/mcp-servers/{mcp_id}"),
+    ]
+}
+
 /// What the published SDKs use.
 fn compatibility() -> Vec<Route> {
     let report = Who::WithOrWithoutCredentials(needs("agents:write"));
@@ -470,6 +571,37 @@ fn compatibility() -> Vec<Route> {
             "/api/v1/sdk-api/agents/{id}/capabilities/register",
             people_or_itself("capabilities:request"),
             201,
+        ),
+        post(
+            "/api/v1/sdk-api/agents/{id}/mcp-servers",
+            people_or_itself("mcp:write"),
+            201,
+        ),
+        get(
+            "/api/v1/sdk-api/agents/{id}/mcp-servers",
+            people_or_itself("mcp:read"),
+        ),
+        // Without the name, which those are told who may ask.
+        Route {
+            success: 422,
+            ..get(
+                "/api/v1/sdk-api/agents/{id}/mcp-servers/by-name",
+                people_or_itself("mcp:read"),
+            )
+        },
+        post(
+            "/api/v1/sdk-api/agents/{id}/detection/report",
+            people_or_itself("mcp:write"),
+            200,
+        ),
+        post(
+            "/api/v1/detection/agents/{id}/report",
+            people_or_itself("mcp:write"),
+            200,
+        ),
+        get(
+            "/api/v1/detection/agents/{id}/status",
+            people_or_itself("mcp:read"),
         ),
     ]
 }

@@ -2,6 +2,8 @@
 
 mod agents;
 mod capabilities;
+mod detections;
+mod mcp_servers;
 mod register;
 mod reports;
 mod verifications;
@@ -23,4 +25,10 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, compat: &Compat) {
     config.service(capabilities::post_sdk_capability_request);
     config.service(capabilities::list_sdk_capability_requests);
     config.service(capabilities::register_sdk_capability);
+    config.service(mcp_servers::post_sdk_mcp_servers);
+    config.service(mcp_servers::list_sdk_mcp_servers);
+    config.service(mcp_servers::get_sdk_mcp_server_by_name);
+    config.service(detections::report_sdk_detections);
+    config.service(detections::report_detections);
+    config.service(detections::get_detection_status);
 }

@@ -42,7 +42,12 @@ impl Node {
         kernel.config = Arc::new(config);
         let identity = Identity::new(&kernel);
         let violations = Violations::new(&kernel);
-        let compat = Compat::new(&kernel, &identity, &violations);
+        let compat = Compat::new(
+            &kernel,
+            &identity,
+            &violations,
+            &aim_mcp::McpServers::new(&kernel),
+        );
         let modules: Vec<Arc<dyn Module>> =
             vec![Arc::new(compat), Arc::new(identity), Arc::new(violations.clone())];
         Self {
