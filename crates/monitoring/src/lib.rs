@@ -2,16 +2,18 @@
 //! and their delivery to webhooks and mailboxes. All of it is made from the audit log, so it shows what
 //! happened and nothing else; it decides nothing.
 
-use aim_platform::{Follower, Job, Kernel, Module, ServiceConfig};
+use aim_platform::{Follower, Job, Kernel, Module, Retained, ServiceConfig};
 
 pub mod activity;
 pub mod alerts;
 pub mod feed;
 pub mod schema;
+pub mod webhooks;
 
 use activity::ActivityService;
 use alerts::AlertService;
 use feed::{FeedService, Hub};
+use webhooks::{Deliverer, WebhookService};
 
 /// The capability as the composition root sees it.
 #[derive(Clone)]
@@ -21,18 +23,23 @@ pub struct Monitoring {
     alerts: AlertService,
     feed: FeedService,
     hub: Hub,
+    deliverer: Deliverer,
+    webhooks: WebhookService,
 }
 
 impl Monitoring {
     /// The capability of this installation.
     #[must_use]
     pub fn new(kernel: &Kernel) -> Self {
+        let deliverer = Deliverer::new(kernel);
         Self {
             kernel: kernel.clone(),
             activity: ActivityService::new(kernel),
             alerts: AlertService::new(kernel),
             feed: FeedService::new(kernel),
             hub: Hub::new(kernel),
+            webhooks: WebhookService::new(kernel, &deliverer),
+            deliverer,
         }
     }
 
@@ -54,6 +61,18 @@ impl Monitoring {
         self.hub.clone()
     }
 
+    /// The use cases of webhooks.
+    #[must_use]
+    pub fn webhooks(&self) -> WebhookService {
+        self.webhooks.clone()
+    }
+
+    /// The worker that sends deliveries.
+    #[must_use]
+    pub fn deliverer(&self) -> Deliverer {
+        self.deliverer.clone()
+    }
+
     /// The use cases of activity.
     #[must_use]
     pub fn activity(&self) -> ActivityService {
@@ -70,13 +89,24 @@ impl Module for Monitoring {
         activity::routes::register(config, &self.activity);
         alerts::routes::register(config, &self.alerts);
         feed::routes::register(config, &self.feed, &self.hub);
+        webhooks::routes::register(config, &self.webhooks);
     }
 
     fn jobs(&self) -> Vec<Job> {
-        alerts::jobs(&self.kernel)
+        let mut jobs = alerts::jobs(&self.kernel);
+        jobs.push(self.deliverer.job());
+        jobs
     }
 
     fn followers(&self) -> Vec<Follower> {
-        vec![activity::follower(), alerts::watch::follower(&self.kernel)]
+        vec![
+            activity::follower(),
+            alerts::watch::follower(&self.kernel),
+            webhooks::follower(&self.kernel),
+        ]
+    }
+
+    fn retained(&self) -> Vec<Retained> {
+        vec![activity::retained(), webhooks::retained()]
     }
 }

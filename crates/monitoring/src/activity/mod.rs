@@ -2,6 +2,7 @@
 
 mod follower;
 pub mod model;
+mod retention;
 pub mod routes;
 pub mod service;
 pub mod store;
@@ -9,3 +10,4 @@ pub mod store;
 pub use service::ActivityService;
 
 pub(crate) use follower::follower;
+pub(crate) use retention::retained;

@@ -1,14 +1,12 @@
 //! Alerts over HTTP: extract, call, answer.
 
-use actix_web::{delete, get, post, put, web};
-use aim_core::{Error, role::permission};
+use actix_web::{get, post, put, web};
+use aim_core::role::permission;
 use aim_platform::{ApiResult, Authed, Body, PathId, Problem, Query, ServiceConfig};
 
 use super::{
-    model::{
-        Acknowledge, AlertCount, AlertKind, AlertList, AlertMarker, AlertQuery, AlertView, Assign, Resolve,
-    },
-    rules::{RuleList, RuleView, SetRule},
+    model::{Acknowledge, AlertCount, AlertList, AlertMarker, AlertQuery, AlertView, Assign, Resolve},
+    rules::{ResetRule, RuleList, RuleView, SetRule},
     service::AlertService,
 };
 
@@ -23,7 +21,7 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &AlertService) {
         .service(post_alert_assignment)
         .service(get_alert_rules)
         .service(put_alert_rule)
-        .service(delete_alert_rule);
+        .service(post_alert_rule_reset);
 }
 
 /// Alerts, the newest first.
@@ -186,47 +184,43 @@ async fn get_alert_rules(
 /// Sets the rule of one kind.
 #[utoipa::path(
     tag = "alerts",
-    params(("kind" = AlertKind, Path, description = "The kind of alert")),
     request_body = SetRule,
     responses(
         (status = 200, description = "The rule as it is now", body = RuleView),
         (status = 400, description = "The body is no JSON", body = Problem),
         (status = 401, description = "No valid credentials", body = Problem),
         (status = 403, description = "The permission alert_rules:write is missing", body = Problem),
-        (status = 404, description = "No such kind", body = Problem),
         (status = 422, description = "A field is not accepted", body = Problem),
     ),
     security(("bearer" = []))
 )]
-#[put("/api/v1/alert-rules/{kind}")]
+#[put("/api/v1/alert-rules")]
 async fn put_alert_rule(
     authed: Authed<permission::AlertRulesWrite>,
-    kind: web::Path<String>,
     body: Body<SetRule>,
     service: web::Data<AlertService>,
 ) -> ApiResult<web::Json<RuleView>> {
-    let kind = AlertKind::parse(&kind).ok_or_else(Error::not_found)?;
-    Ok(web::Json(service.set_rule(&authed.ctx, kind, body.0).await?))
+    Ok(web::Json(service.set_rule(&authed.ctx, body.0).await?))
 }
 
 /// Lets the defaults hold again for one kind.
 #[utoipa::path(
     tag = "alerts",
-    params(("kind" = AlertKind, Path, description = "The kind of alert")),
+    request_body = ResetRule,
     responses(
         (status = 200, description = "The rule as it is now", body = RuleView),
+        (status = 400, description = "The body is no JSON", body = Problem),
         (status = 401, description = "No valid credentials", body = Problem),
         (status = 403, description = "The permission alert_rules:write is missing", body = Problem),
-        (status = 404, description = "No such kind", body = Problem),
+        (status = 422, description = "There is no such kind", body = Problem),
     ),
     security(("bearer" = []))
 )]
-#[delete("/api/v1/alert-rules/{kind}")]
-async fn delete_alert_rule(
+#[post("/api/v1/alert-rules/reset")]
+async fn post_alert_rule_reset(
     authed: Authed<permission::AlertRulesWrite>,
-    kind: web::Path<String>,
+    body: Body<ResetRule>,
     service: web::Data<AlertService>,
 ) -> ApiResult<web::Json<RuleView>> {
-    let kind = AlertKind::parse(&kind).ok_or_else(Error::not_found)?;
-    Ok(web::Json(service.reset_rule(&authed.ctx, kind).await?))
+    Ok(web::Json(service.reset_rule(&authed.ctx, body.0.kind).await?))
 }

@@ -98,6 +98,8 @@ pub struct RuleList {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetRule {
+    /// The kind of alert.
+    pub kind: AlertKind,
     /// Whether it raises alerts.
     pub enabled: bool,
     /// `low`, `medium`, `high` or `critical`; null: as bad as what was noticed.
@@ -110,12 +112,21 @@ pub struct SetRule {
     pub window_minutes: Option<i64>,
 }
 
+/// A rule that shall be as it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResetRule {
+    /// The kind of alert.
+    pub kind: AlertKind,
+}
+
 impl SetRule {
     /// The rule, checked.
     ///
     /// # Errors
     /// Names the field that is out of range or means nothing for the kind.
-    pub fn checked(&self, kind: AlertKind) -> aim_core::Result<Rule> {
+    pub fn checked(&self) -> aim_core::Result<Rule> {
+        let kind = self.kind;
         let defaults = Rule::default_of(kind);
         let within = |field: &str, value: i64, least: i64, most: i64| {
             if (least..=most).contains(&value) {

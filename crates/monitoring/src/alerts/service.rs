@@ -194,8 +194,9 @@ impl AlertService {
     ///
     /// # Errors
     /// Names the field that is not accepted.
-    pub async fn set_rule(&self, ctx: &Ctx, kind: AlertKind, request: SetRule) -> Result<RuleView> {
-        let rule = request.checked(kind)?;
+    pub async fn set_rule(&self, ctx: &Ctx, request: SetRule) -> Result<RuleView> {
+        let rule = request.checked()?;
+        let kind = rule.kind;
         let row = RuleRow {
             org_id: ctx.organization,
             kind: kind.as_str().to_owned(),

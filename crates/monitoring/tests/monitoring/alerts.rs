@@ -260,6 +260,7 @@ async fn lists_are_filtered_and_paged_without_gaps() {
 
 fn rule(enabled: bool) -> SetRule {
     SetRule {
+        kind: AlertKind::ThreatFinding,
         enabled,
         severity: None,
         cooldown_minutes: 60,
@@ -273,10 +274,7 @@ async fn a_rule_switches_a_kind_off_sets_its_severity_and_can_be_reset() {
     on_each(|bed| async move {
         let service = bed.monitoring.alerts();
         let manager = bed.manager();
-        let view = service
-            .set_rule(&manager, AlertKind::ThreatFinding, rule(false))
-            .await
-            .unwrap();
+        let view = service.set_rule(&manager, rule(false)).await.unwrap();
         assert!(!view.enabled && view.customised);
         let raised = raise(&bed, finding(&bed)).await;
         assert!(raised.alert.is_none() && raised.entries.is_empty());
@@ -293,10 +291,7 @@ async fn a_rule_switches_a_kind_off_sets_its_severity_and_can_be_reset() {
             severity: Some("critical".to_owned()),
             ..rule(true)
         };
-        service
-            .set_rule(&manager, AlertKind::ThreatFinding, loud)
-            .await
-            .unwrap();
+        service.set_rule(&manager, loud).await.unwrap();
         let _ = raise(&bed, finding(&bed)).await;
         assert_eq!(all(&bed).await[0].severity, "critical");
         let view = service
@@ -328,10 +323,7 @@ async fn a_rule_switches_a_kind_off_sets_its_severity_and_can_be_reset() {
                 "severity",
             ),
         ] {
-            let error = service
-                .set_rule(&manager, AlertKind::ThreatFinding, set)
-                .await
-                .unwrap_err();
+            let error = service.set_rule(&manager, set).await.unwrap_err();
             assert_eq!(error.field.as_deref(), Some(field));
         }
     })
@@ -375,13 +367,14 @@ async fn twenty_denials_in_five_minutes_are_a_burst_and_nineteen_are_none() {
 async fn an_organisation_sets_what_a_burst_is_for_itself() {
     on_each(|bed| async move {
         let low = SetRule {
+            kind: AlertKind::DenialsBurst,
             threshold: Some(3),
             window_minutes: Some(60),
             ..rule(true)
         };
         bed.monitoring
             .alerts()
-            .set_rule(&bed.manager(), AlertKind::DenialsBurst, low)
+            .set_rule(&bed.manager(), low)
             .await
             .unwrap();
         for _ in 0..3 {

@@ -9,3 +9,5 @@ mod alerts;
 mod bed;
 #[cfg(test)]
 mod feed;
+#[cfg(test)]
+mod webhooks;
