@@ -29,6 +29,8 @@ pub(crate) struct About {
     pub(super) edition: EditionInfo,
     /// Whether a browser is navigating.
     pub(crate) wants_html: bool,
+    /// Whether a link on another site led here.
+    from_elsewhere: bool,
 }
 
 impl About {
@@ -37,7 +39,8 @@ impl About {
         let target = uri.path_and_query().map_or(uri.path(), |both| both.as_str());
         Self {
             path: uri.path().to_owned(),
-            target: target.to_owned(),
+            // Two slashes would lead to another host.
+            target: format!("/{}", target.trim_start_matches('/')),
             theme: Theme::parse(cookie(headers, "aim_theme")),
             utc: cookie(headers, "aim_time") == "utc",
             links: Links {
@@ -45,6 +48,9 @@ impl About {
                 upgrade: kernel.config.upgrade_url.clone(),
             },
             edition: edition.clone(),
+            from_elsewhere: headers
+                .get("sec-fetch-site")
+                .is_some_and(|site| matches!(site.as_bytes(), b"cross-site" | b"same-site")),
             wants_html: text(header::ACCEPT).is_some_and(|accept| accept.contains("text/html")),
         }
     }
@@ -97,6 +103,21 @@ pub(super) fn in_words(error: &Error) -> String {
 }
 
 #[derive(Template)]
+#[template(path = "come_in.html")]
+struct ComeIn<'a> {
+    target: &'a str,
+}
+
+/// The session's cookie does not come along when a link on another site leads here (`SameSite=Strict`). From
+/// a page of ours it does: this one goes on to where the link led.
+fn come_in(about: &About) -> HttpResponse {
+    let page = ComeIn {
+        target: &about.target,
+    };
+    html_response(StatusCode::OK, page.render().unwrap_or_default())
+}
+
+#[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
     frame: &'a Frame,
@@ -116,6 +137,9 @@ pub(crate) async fn error_page(
     about: &About,
     error: &Error,
 ) -> HttpResponse {
+    if error.code.status() == 401 && about.from_elsewhere {
+        return come_in(about);
+    }
     if error.code.status() == 401 && !about.path.starts_with("/sign-in") {
         let next = serde_html_form::to_string([("next", &about.target)]).unwrap_or_default();
         return see_other(&format!("/sign-in?{next}"));

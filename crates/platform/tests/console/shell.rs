@@ -256,6 +256,26 @@ async fn whoever_is_not_signed_in_is_sent_to_sign_in_and_back() {
 }
 
 #[actix_web::test]
+async fn a_link_on_another_site_leads_in_by_way_of_a_page_of_ours() {
+    let elsewhere = [("accept", "text/html"), ("sec-fetch-site", "cross-site")];
+    let seen = look_with("/things?a=1&b=%22", None, &elsewhere).await;
+    assert_eq!(seen.status, 200);
+    assert!(
+        seen.text.contains("content=\"0;url=/things?a=1&#38;b=%22\""),
+        "{}",
+        seen.text
+    );
+    let seen = look_with("//evil.example/x", Some("nobody"), &elsewhere).await;
+    assert!(
+        seen.text.contains("content=\"0;url=/evil.example/x\""),
+        "{}",
+        seen.text
+    );
+    let own = [("accept", "text/html"), ("sec-fetch-site", "same-origin")];
+    assert_eq!(look_with("/things", None, &own).await.status, 303);
+}
+
+#[actix_web::test]
 async fn a_missing_permission_is_a_page_that_names_it() {
     let seen = look("/things/secret", Some("member")).await;
     assert_eq!(seen.status, 403);
