@@ -75,6 +75,8 @@ impl Module for Violations {
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {
+        capabilities::pages::register(console, &self.capabilities, &self.verifications);
+        verification::pages::register(console, &self.verifications);
         violations::register_pages(console, &self.reading, &self.verifications);
     }
 

@@ -590,5 +590,52 @@ async fn an_agents_decisions_are_listed_newest_first_by_pages_and_by_status() {
                 .collect::<Vec<_>>(),
             expected[..2]
         );
+        // Decisions 3 to 6 of the nine; of one agent, and of the whole organisation.
+        let moment = |second: i64| Some((start() + TimeDelta::seconds(second)).to_text());
+        for agent_id in [Some(world.agent.id), None] {
+            for (status, count) in [(None, 4), (Some("denied"), 2), (Some("pending"), 0)] {
+                let filter = DecisionFilter {
+                    agent_id,
+                    status: status.map(str::to_owned),
+                    from: moment(3),
+                    to: moment(7),
+                    ..DecisionFilter::default()
+                };
+                let page = world.service.list(&manager, filter).await.unwrap();
+                let within: Vec<_> = page
+                    .verifications
+                    .iter()
+                    .filter(|decision| decision.agent_id == world.agent.id)
+                    .map(|decision| decision.id)
+                    .collect();
+                let expected: Vec<_> = made
+                    .iter()
+                    .rev()
+                    .skip(2)
+                    .take(4)
+                    .rev()
+                    .filter(|decision| status.is_none_or(|status| decision.status == status))
+                    .map(|decision| decision.id)
+                    .collect();
+                assert_eq!(
+                    (within.len(), &within),
+                    (count, &expected),
+                    "{agent_id:?} {status:?}"
+                );
+            }
+        }
+        for (from, to, field) in [
+            (Some("yesterday".to_owned()), None, "from"),
+            (None, Some("7".to_owned()), "to"),
+            (moment(7), moment(3), "from"),
+        ] {
+            let filter = DecisionFilter {
+                from,
+                to,
+                ..DecisionFilter::default()
+            };
+            let refused = world.service.list(&manager, filter).await.unwrap_err();
+            assert_eq!(refused.field.as_deref(), Some(field));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! scope. What follows from all grants together is decided in `aim_decision`, not here.
 
 pub mod model;
+pub(crate) mod pages;
 pub mod request_store;
 mod requests;
 pub mod routes;

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod model;
+pub(crate) mod pages;
 pub mod routes;
 pub mod service;
 mod snapshot;

@@ -177,6 +177,12 @@ pub struct DecisionFilter {
     pub agent_id: Option<AgentId>,
     /// `approved`, `denied` or `pending`.
     pub status: Option<String>,
+    /// Only those decided at this moment (RFC 3339) or later.
+    #[param(value_type = Option<Timestamp>)]
+    pub from: Option<String>,
+    /// Only those decided before this moment (RFC 3339).
+    #[param(value_type = Option<Timestamp>)]
+    pub to: Option<String>,
     /// At most this many, 1 to 100; 20 unless told.
     pub limit: Option<i64>,
     /// The `next_cursor` of the page before.

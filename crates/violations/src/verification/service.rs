@@ -29,6 +29,8 @@ pub const APPROVAL_REJECTED: &str = "approval.rejected";
 pub struct VerificationService {
     store: Store,
     queue: DecisionQueue,
+    /// How long an action waits for a person.
+    approval: TimeDelta,
 }
 
 impl VerificationService {
@@ -39,6 +41,7 @@ impl VerificationService {
         Self {
             store: kernel.store.clone(),
             queue: DecisionQueue::new(kernel.store.clone(), approval, kernel.refusals.clone()),
+            approval,
         }
     }
 
@@ -88,20 +91,19 @@ impl VerificationService {
         {
             return Err(Error::field("status", "status is approved, denied or pending"));
         }
+        let (from, to) = crate::parameters::range(filter.from.as_deref(), filter.to.as_deref())?;
         let organization = ctx.organization;
+        let wanted = store::Wanted {
+            agent: filter.agent_id,
+            status: filter.status,
+            from,
+            to,
+            before: page.cursor.map(|Cursor(id)| DecisionId::from_uuid(id)),
+            limit: page.fetch(),
+        };
         let rows = self
             .store
-            .read(organization, move |db| {
-                let before = page.cursor.map(|Cursor(id)| DecisionId::from_uuid(id));
-                store::page(
-                    db,
-                    organization,
-                    filter.agent_id,
-                    filter.status.as_deref(),
-                    before,
-                    page.fetch(),
-                )
-            })
+            .read(organization, move |db| store::page(db, organization, &wanted))
             .await?;
         let (rows, next_cursor) = page.cut(rows, |row| row.id.uuid());
         let verifications = rows
@@ -113,6 +115,36 @@ impl VerificationService {
             limit: page.limit,
             next_cursor,
         })
+    }
+
+    /// The actions that wait for a person now, at most a hundred, the newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn waiting(&self, ctx: &Ctx) -> Result<Vec<DecisionView>> {
+        let (organization, now, since) = (ctx.organization, ctx.now, ctx.now - self.approval);
+        let rows = self
+            .store
+            .read(organization, move |db| {
+                store::waiting(db, organization, since, now)
+            })
+            .await?;
+        rows.into_iter().map(|row| view(ctx, row)).collect()
+    }
+
+    /// How many there are, up to a hundred.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn waiting_count(&self, ctx: &Ctx) -> Result<u64> {
+        let (organization, now, since) = (ctx.organization, ctx.now, ctx.now - self.approval);
+        let count = self
+            .store
+            .read(organization, move |db| {
+                store::count_waiting(db, organization, since, now)
+            })
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// An agent's report of how its approved action ended. The first one stays.

@@ -220,31 +220,79 @@ pub(super) fn find_anywhere(db: &mut Db, id: DecisionId) -> Result<Option<Decisi
         .optional())?)
 }
 
+/// Which decisions a page holds.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) agent: Option<AgentId>,
+    pub(super) status: Option<String>,
+    /// The first moment.
+    pub(super) from: Option<Timestamp>,
+    /// The first moment that is too late.
+    pub(super) to: Option<Timestamp>,
+    pub(super) before: Option<DecisionId>,
+    pub(super) limit: i64,
+}
+
+impl Wanted {
+    fn has(&self, row: &DecisionRow) -> bool {
+        self.status.as_ref().is_none_or(|status| row.status == *status)
+            && self.from.is_none_or(|from| row.created_at >= from)
+            && self.to.is_none_or(|to| row.created_at < to)
+    }
+}
+
 /// Decisions of this tenant, newest first.
-pub(super) fn page(
-    db: &mut Db,
-    organization: OrganizationId,
-    agent: Option<AgentId>,
-    status: Option<&str>,
-    before: Option<DecisionId>,
-    limit: i64,
-) -> Result<Vec<DecisionRow>> {
-    match agent {
+pub(super) fn page(db: &mut Db, organization: OrganizationId, wanted: &Wanted) -> Result<Vec<DecisionRow>> {
+    match wanted.agent {
         // The few that are pending have an index of their own.
-        Some(agent) if status != Some("pending") => of_agent(db, organization, agent, status, before, limit),
+        Some(agent) if wanted.status.as_deref() != Some("pending") => {
+            of_agent(db, organization, agent, wanted)
+        }
         _ => Ok(each!(db, c => {
             let mut query = decisions::table
                 .filter(decisions::org_id.eq(organization))
                 .order(decisions::id.desc())
-                .limit(limit)
+                .limit(wanted.limit)
                 .select(DecisionRow::as_select())
                 .into_boxed();
-            if let Some(agent) = agent { query = query.filter(decisions::agent_id.eq(agent)); }
-            if let Some(status) = status { query = query.filter(decisions::status.eq(status)); }
-            if let Some(before) = before { query = query.filter(decisions::id.lt(before)); }
+            if let Some(agent) = wanted.agent { query = query.filter(decisions::agent_id.eq(agent)); }
+            if let Some(status) = &wanted.status { query = query.filter(decisions::status.eq(status)); }
+            if let Some(before) = wanted.before { query = query.filter(decisions::id.lt(before)); }
+            // The ids carry the moment to the millisecond, and are indexed.
+            if let Some(from) = wanted.from {
+                query = query.filter(decisions::id.ge(first_id(from, 0)))
+                    .filter(decisions::created_at.ge(from));
+            }
+            if let Some(to) = wanted.to {
+                query = query.filter(decisions::id.lt(first_id(to, 1)))
+                    .filter(decisions::created_at.lt(to));
+            }
             query.load(c)
         })?),
     }
+}
+
+/// The least id of the millisecond of `moment`, so many milliseconds later (RFC 9562 §5.7).
+fn first_id(moment: Timestamp, later: i64) -> DecisionId {
+    let millisecond = u64::try_from(moment.timestamp_millis().saturating_add(later)).unwrap_or(0);
+    DecisionId::from_uuid(uuid::Uuid::from_u128(u128::from(millisecond) << 80))
+}
+
+/// How far the order of the leaves can be from that of their moments, in minutes: a request does not wait
+/// that long for its transaction.
+const DISORDER_MINUTES: i64 = 5;
+/// The fewest leaves that are looked at at once where some of them may not be wanted.
+const LEAVES_AT_ONCE: i64 = 500;
+
+/// The leaf of the first record at `moment` or later; `None` when there is none yet.
+fn leaf_at(db: &mut Db, organization: OrganizationId, moment: Timestamp) -> Result<Option<i64>> {
+    Ok(each!(db, c => audit_log::table
+        .filter(audit_log::org_id.eq(organization))
+        .filter(audit_log::created_at.ge(moment))
+        .order((audit_log::created_at, audit_log::leaf_index))
+        .select(audit_log::leaf_index)
+        .first(c)
+        .optional())?)
 }
 
 /// An agent's decisions by its leaves in the log, which are indexed by agent. A second index by agent
@@ -253,26 +301,49 @@ fn of_agent(
     db: &mut Db,
     organization: OrganizationId,
     agent: AgentId,
-    status: Option<&str>,
-    before: Option<DecisionId>,
-    limit: i64,
+    wanted: &Wanted,
 ) -> Result<Vec<DecisionRow>> {
-    let wanted = usize::try_from(limit).unwrap_or(0);
-    let mut under = match before {
+    let disorder = chrono::TimeDelta::minutes(DISORDER_MINUTES);
+    let lowest = match wanted.from {
+        None => 0,
+        Some(from) => match leaf_at(db, organization, from - disorder)? {
+            Some(leaf) => leaf,
+            None => return Ok(Vec::new()),
+        },
+    };
+    let mut under = match wanted.before {
         None => i64::MAX,
         Some(id) => find(db, organization, id)?.map_or(0, |row| row.leaf_index),
     };
+    if let Some(to) = wanted.to
+        && let Some(leaf) = leaf_at(db, organization, to + disorder)?
+    {
+        under = under.min(leaf);
+    }
+    let limit = usize::try_from(wanted.limit).unwrap_or(0);
+    let at_once = match wanted.status {
+        None => wanted.limit,
+        Some(_) => wanted.limit.max(LEAVES_AT_ONCE),
+    };
     let mut rows: Vec<DecisionRow> = Vec::new();
-    while rows.len() < wanted {
-        let leaves: Vec<(i64, Option<String>)> = each!(db, c => audit_log::table
-            .filter(audit_log::org_id.eq(organization))
-            .filter(audit_log::agent_id.eq(Some(agent)))
-            .filter(audit_log::kind.eq("decision"))
-            .filter(audit_log::leaf_index.lt(under))
-            .order(audit_log::leaf_index.desc())
-            .limit(limit)
-            .select((audit_log::leaf_index, audit_log::target_id))
-            .load(c))?;
+    while rows.len() < limit {
+        let leaves: Vec<(i64, Option<String>)> = each!(db, c => {
+            let mut query = audit_log::table
+                .filter(audit_log::org_id.eq(organization))
+                .filter(audit_log::agent_id.eq(Some(agent)))
+                .filter(audit_log::kind.eq("decision"))
+                .filter(audit_log::leaf_index.ge(lowest))
+                .filter(audit_log::leaf_index.lt(under))
+                .order(audit_log::leaf_index.desc())
+                .limit(at_once)
+                .select((audit_log::leaf_index, audit_log::target_id))
+                .into_boxed();
+            if let Some(status) = &wanted.status {
+                // A pending one may have become either since.
+                query = query.filter(audit_log::outcome.eq_any([status.as_str(), "pending"]));
+            }
+            query.load(c)
+        })?;
         let Some((last, _)) = leaves.last() else { break };
         under = *last;
         let ids: Vec<DecisionId> = leaves
@@ -284,12 +355,50 @@ fn of_agent(
             .filter(decisions::id.eq_any(&ids))
             .select(DecisionRow::as_select())
             .load(c))?;
-        found.retain(|row| status.is_none_or(|status| row.status == status));
+        found.retain(|row| wanted.has(row));
         found.sort_unstable_by_key(|row| std::cmp::Reverse(row.leaf_index));
         rows.extend(found);
     }
-    rows.truncate(wanted);
+    rows.truncate(limit);
     Ok(rows)
+}
+
+/// The most pending decisions that are listed together.
+const MOST_WAITING: i64 = 100;
+
+/// Those that wait at `now`; none of them was decided before `since`.
+macro_rules! waiting {
+    ($organization:expr, $since:expr, $now:expr) => {
+        decisions::table
+            .filter(decisions::org_id.eq($organization))
+            .filter(decisions::status.eq("pending"))
+            .filter(decisions::id.ge(first_id($since, 0)))
+            .filter(decisions::expires_at.gt(Some($now)))
+    };
+}
+
+/// The decisions that wait for a person, the newest first.
+pub(super) fn waiting(
+    db: &mut Db,
+    organization: OrganizationId,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<DecisionRow>> {
+    Ok(each!(db, c => waiting!(organization, since, now)
+        .order(decisions::id.desc())
+        .limit(MOST_WAITING)
+        .select(DecisionRow::as_select())
+        .load(c))?)
+}
+
+/// How many of them there are.
+pub(super) fn count_waiting(
+    db: &mut Db,
+    organization: OrganizationId,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<i64> {
+    Ok(each!(db, c => waiting!(organization, since, now).count().get_result(c))?)
 }
 
 /// Settles a pending decision. `false` when somebody was first.
