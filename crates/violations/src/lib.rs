@@ -77,6 +77,7 @@ impl Module for Violations {
     fn console(&self, console: &mut ConsoleRegistry) {
         capabilities::pages::register(console, &self.capabilities, &self.verifications);
         verification::pages::register(console, &self.verifications);
+        policies::pages::register(console);
         violations::register_pages(console, &self.reading, &self.verifications);
     }
 

@@ -4,6 +4,7 @@
 //! never permits anything. What follows from all of them is decided in `aim_decision`, not here.
 
 pub mod model;
+pub(crate) mod pages;
 pub mod routes;
 pub mod service;
 pub mod store;
