@@ -11,6 +11,8 @@ use super::{ConfigurationError, Settings};
 
 /// What variables of the environment start with.
 const PREFIX: &str = "AIM__";
+/// Settings that are lists and empty unless somebody fills them.
+const EMPTY_LISTS: &[&str] = &["outbound.allow"];
 
 /// Where settings come from.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +57,7 @@ impl Sources {
 /// # Errors
 /// The first key that is unknown or has a value that cannot be, and where it stands.
 pub fn load(sources: &Sources) -> Result<Settings, ConfigurationError> {
-    let defaults = Config::try_from(&Settings::default()).map_err(of_library)?;
+    let defaults = defaults()?;
     let mut known = BTreeSet::new();
     collect_keys(&defaults.collect().map_err(of_library)?, "", &mut |key, _| {
         known.insert(key);
@@ -83,6 +85,20 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigurationError> {
         .map_err(of_library)?;
     settings.check().map_err(|error| with_origin(error, sources))?;
     Ok(settings)
+}
+
+/// The defaults of all settings. The library leaves out a list that is empty, so those are named here.
+fn defaults() -> Result<Config, ConfigurationError> {
+    let mut builder = Config::builder();
+    for key in EMPTY_LISTS {
+        builder = builder
+            .set_default(*key, Vec::<Value>::new())
+            .map_err(of_library)?;
+    }
+    builder
+        .add_source(Config::try_from(&Settings::default()).map_err(of_library)?)
+        .build()
+        .map_err(of_library)
 }
 
 /// `server.bind` as a variable.
@@ -214,6 +230,20 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect()
+    }
+
+    #[test]
+    fn a_start_without_any_setting_works_and_an_empty_list_can_be_filled() {
+        let home = tempfile::tempdir().unwrap();
+        let mut sources = Sources {
+            data: home.path().to_owned(),
+            ..Sources::default()
+        };
+        assert!(load(&sources).unwrap().outbound.allow.is_empty());
+        let file = home.path().join("aim.toml");
+        fs::write(&file, "[outbound]\nallow = [\"10.20.0.0/16\"]\n").unwrap();
+        sources.file = Some(file);
+        assert_eq!(load(&sources).unwrap().outbound.allow, ["10.20.0.0/16"]);
     }
 
     #[test]
