@@ -90,6 +90,18 @@ detectors! {
 }
 
 impl Detector {
+    /// The strongest response that it may have. What somebody without a valid key can set off must not stop the
+    /// agent: forging signatures in its name would be a way to do so. A drift is about a server and no agent.
+    #[must_use]
+    pub const fn strongest(self) -> Response {
+        match self {
+            Self::ForgedSignature | Self::ReplayedSignature | Self::EndedKey | Self::McpDrift => {
+                Response::Alert
+            }
+            _ => Response::Suspend,
+        }
+    }
+
     /// The detector of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

@@ -373,9 +373,12 @@ impl PutPolicies {
                     let help = "a response is off, alert, require_approval or suspend";
                     Error::field(format!("responses.{}", known.as_str()), help)
                 })?;
-                if known == Detector::McpDrift && response > Response::Alert {
-                    let help = "a drift is about a server and no agent; use off or alert";
-                    return Err(Error::field("responses.mcp_drift", help));
+                if response > known.strongest() {
+                    let help = match known {
+                        Detector::McpDrift => "a drift is about a server and no agent; use off or alert",
+                        _ => "whoever has no valid key can set this off, and could stop the agent so; use off or alert",
+                    };
+                    return Err(Error::field(format!("responses.{}", known.as_str()), help));
                 }
                 Ok((known, response))
             })

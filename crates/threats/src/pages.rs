@@ -243,7 +243,7 @@ impl DetectorsPage<'_> {
         .value(policy.response.as_str())
         .option("off", "Off")
         .option("alert", "Alert");
-        if policy.detector == Detector::McpDrift {
+        if policy.detector.strongest() == Response::Alert {
             return field;
         }
         field

@@ -208,8 +208,13 @@ impl AgentState {
         decided: &Decided,
         hits: &mut Vec<Hit>,
     ) -> Option<String> {
-        let denied = decided.outcome == "denied";
-        self.ended_key(seen, decided, hits);
+        if !decided.is_by_a_valid_key() {
+            self.ended_key(seen, decided, hits);
+            return None;
+        }
+        // What a suspended agent still tries says nothing new.
+        let stopped = decided.reasons.iter().any(|reason| reason.starts_with("agent."));
+        let denied = decided.outcome == "denied" && !stopped;
         self.dormant(limits, seen, hits);
         self.denials(limits, seen, denied, hits);
         if denied {
@@ -217,9 +222,7 @@ impl AgentState {
         }
         self.volume(limits, seen, hits);
         self.last_seen = self.last_seen.max(seen.at);
-        // What an ended or foreign key does says nothing about where the agent lives.
-        let by_its_key = !decided.reasons.iter().any(|reason| reason.starts_with("key."));
-        let network = decided.source.as_deref().filter(|_| by_its_key).map(network_of)?;
+        let network = decided.source.as_deref().map(network_of)?;
         let news = self.source(limits, seen, decided, &network, hits);
         self.key_use(limits, seen, &decided.credential, &network, hits);
         news.then_some(network)

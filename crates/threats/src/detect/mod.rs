@@ -82,6 +82,14 @@ pub struct Decided {
     pub source: Option<String>,
 }
 
+impl Decided {
+    /// Whether the agent itself asked: somebody who holds a key that has ended shows nothing about the agent,
+    /// and must not be able to have it stopped.
+    fn is_by_a_valid_key(&self) -> bool {
+        !self.reasons.iter().any(|reason| reason.starts_with("key."))
+    }
+}
+
 /// What a detector found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
@@ -285,7 +293,9 @@ impl Watch {
         let mut found: Vec<Hit> = Vec::new();
         match &seen.what {
             What::Decision(decided) => {
-                found.extend(honeytoken(seen, decided, honeytokens.get(&seen.organization)));
+                if decided.is_by_a_valid_key() {
+                    found.extend(honeytoken(seen, decided, honeytokens.get(&seen.organization)));
+                }
                 let used = state.decided(&self.limits, seen, decided, &mut found);
                 sources.extend(used.map(|network| SourceUse {
                     organization: seen.organization,

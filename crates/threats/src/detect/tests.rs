@@ -177,6 +177,21 @@ fn the_use_of_an_ended_key_is_as_bad_as_its_end() {
         );
         assert_eq!(scene.sources, []);
     }
+    // Nor can its holder have the agent stopped by what it does with it.
+    let mut scene = Scene::new();
+    let token = CapabilityPattern::try_from("vault:*").unwrap();
+    scene.tokens.insert(scene.organization, vec![token]);
+    for number in 0..50 {
+        scene.decided(&format!("vault:c{number}"), "denied", "key.revoked", AWAY);
+        scene.decided(&format!("vault:c{number}"), "denied", "agent.suspended", HOME);
+    }
+    let found: Vec<Detector> = scene.found().into_iter().map(|(detector, ..)| detector).collect();
+    assert!(
+        found
+            .iter()
+            .all(|detector| matches!(detector, Detector::EndedKey | Detector::Honeytoken)),
+        "{found:?}"
+    );
     let mut scene = Scene::new();
     scene.refused("key.ended", 0, HOME);
     assert_eq!(scene.found(), [(Detector::EndedKey, Severity::Medium, 1)]);

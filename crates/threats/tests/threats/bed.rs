@@ -10,7 +10,7 @@ use aim_store::{Scope, diesel, each, schema::agent_activity};
 use aim_testkit::{SeededAgent, TestDatabase, databases, kernel, seed_agent, seed_organization};
 use aim_threats::{
     ThreatService, Threats,
-    model::{FindingQuery, FindingView, PutPolicies},
+    model::{FindingQuery, FindingView, NewHoneytoken, PutHoneytokens, PutPolicies},
 };
 use aim_violations::{
     Violations,
@@ -230,6 +230,16 @@ impl Bed {
             .put_policies(&self.people(Role::Admin), put)
             .await
             .unwrap();
+    }
+
+    /// Makes `vault:open` a honeytoken with this response.
+    pub(crate) async fn bait(&self, response: &str) {
+        let put = PutHoneytokens {
+            honeytokens: vec![NewHoneytoken::Name("vault:open".to_owned())],
+        };
+        let admin = self.people(Role::Admin);
+        self.service().put_honeytokens(&admin, put).await.unwrap();
+        self.set("honeytoken", response).await;
     }
 
     pub(crate) async fn audited(&self, action: &str) -> i64 {

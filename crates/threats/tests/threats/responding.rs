@@ -12,9 +12,9 @@ use crate::bed::{AWAY, Bed, HOME};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_counts_from_the_next_action_on() {
     for bed in Bed::all().await {
-        bed.set("forged_signature", "suspend").await;
+        bed.bait("suspend").await;
         assert_eq!(bed.asks("db:read", HOME).await.status, "approved");
-        bed.refused("signature.wrong", AWAY).await;
+        assert_eq!(bed.asks("vault:open", HOME).await.status, "denied");
         bed.follow().await;
         let decision = bed.asks("db:read", HOME).await;
         assert_eq!(decision.status, "denied");
@@ -27,9 +27,9 @@ async fn a_suspension_counts_from_the_next_action_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restriction_makes_a_person_approve_what_was_granted_and_permits_nothing_more() {
     for bed in Bed::all().await {
-        bed.set("forged_signature", "require_approval").await;
+        bed.bait("require_approval").await;
         assert_eq!(bed.asks("db:read", HOME).await.status, "approved");
-        bed.refused("signature.wrong", AWAY).await;
+        assert_eq!(bed.asks("vault:open", HOME).await.status, "denied");
         bed.follow().await;
         let decision = bed.asks("db:read", HOME).await;
         assert_eq!(decision.status, "pending");
@@ -39,7 +39,7 @@ async fn a_restriction_makes_a_person_approve_what_was_granted_and_permits_nothi
 
         // Repeats prolong it, and make no second one.
         bed.pass(TimeDelta::hours(2));
-        bed.refused("signature.wrong", AWAY).await;
+        assert_eq!(bed.asks("vault:open", HOME).await.status, "denied");
         bed.follow().await;
         assert_eq!(bed.count("agent_restrictions").await, 1);
         assert_eq!(lift_expired(&bed.kernel.store, bed.now()).await.unwrap(), 0);
@@ -53,8 +53,8 @@ async fn a_restriction_makes_a_person_approve_what_was_granted_and_permits_nothi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_review_lifts_the_restriction_at_once() {
     for bed in Bed::all().await {
-        bed.set("forged_signature", "require_approval").await;
-        bed.refused("signature.wrong", AWAY).await;
+        bed.bait("require_approval").await;
+        assert_eq!(bed.asks("vault:open", HOME).await.status, "denied");
         let finding = bed.findings().await.remove(0);
         assert_eq!(bed.asks("db:read", HOME).await.status, "pending");
         let review = ReviewFinding {
@@ -99,6 +99,8 @@ async fn what_cannot_be_set_is_refused_by_name() {
             ("nobody", "alert", "responses"),
             ("new_source", "explode", "responses.new_source"),
             ("mcp_drift", "suspend", "responses.mcp_drift"),
+            ("forged_signature", "suspend", "responses.forged_signature"),
+            ("ended_key", "require_approval", "responses.ended_key"),
         ] {
             let put = PutPolicies {
                 responses: [(detector.to_owned(), response.to_owned())].into(),
