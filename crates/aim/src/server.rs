@@ -149,7 +149,7 @@ pub async fn run_server(
         .prepare()
         .await
         .map_err(|error| io::Error::other(format!("{error:?}")))?;
-    let shell = parts.shell.clone();
+    let (shell, stopping) = (parts.shell.clone(), parts.kernel.stopping.clone());
     let mut server = HttpServer::new(move || app(&parts))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEADER_PATIENCE)
@@ -174,6 +174,8 @@ pub async fn run_server(
     let result = tokio::select! {
         () = stop => {
             tracing::info!("stopping: no new requests, those that have begun come to their end");
+            // Answers without an end, such as the live feed, would be waited for in vain.
+            stopping.begin();
             handle.stop(true).await;
             (&mut serving).await
         }

@@ -26,9 +26,8 @@ async fn note(store: &Store, ctx: &Ctx, count: usize) {
     let ctx = ctx.clone();
     store
         .write(ctx.organization, move |db| {
-            let entries = (0..count).map(|number| {
-                Entry::event(&ctx, "test.made").details(serde_json::json!({"number": number}))
-            });
+            let entries = (0..count)
+                .map(|number| Entry::event(&ctx, "test.made").details(serde_json::json!({"number": number})));
             aim_audit::append(db, entries.collect()).map(|_| ())
         })
         .await
@@ -126,7 +125,10 @@ async fn nothing_is_written_over_and_a_database_in_use_is_not_replaced() {
     let to = home.path().join("aim.backup");
     let backup = create(&live, &to, later(1)).unwrap();
     let before = fs::read(&to).unwrap();
-    assert!(matches!(create(&live, &to, later(2)), Err(BackupError::Exists(_))));
+    assert!(matches!(
+        create(&live, &to, later(2)),
+        Err(BackupError::Exists(_))
+    ));
     assert_eq!(fs::read(&to).unwrap(), before);
     fs::remove_file(&to).unwrap();
     assert!(
@@ -196,13 +198,26 @@ async fn what_is_not_sound_is_refused_and_leaves_nothing_behind() {
         error.to_string()
     };
     assert!(refused("empty", b"").contains("not sound"));
-    assert!(refused("other", b"not a database at all, but long enough to be looked at").contains("not sound"));
+    assert!(
+        refused("other", b"not a database at all, but long enough to be looked at").contains("not sound")
+    );
     assert!(refused("short", &bytes[..bytes.len() / 2]).contains("not sound"));
     // One letter of one record, which SQLite does not mind.
-    let place = bytes.windows(9).position(|window| window == b"test.made").unwrap();
-    let mut altered = bytes.clone();
-    altered[place] = b'T';
-    assert!(refused("altered", &altered).contains("audit log is not intact"));
+    let with_altered = |text: &[u8]| {
+        let place = bytes
+            .windows(text.len())
+            .position(|window| window == text)
+            .unwrap();
+        let mut altered = bytes.clone();
+        altered[place + text.len() - 1] = b'X';
+        altered
+    };
+    let leaf = with_altered(br#""action":"test.made"#);
+    let told = refused("a leaf", &leaf);
+    assert!(told.contains("audit log is not intact"), "{told}");
+    // Of an index: it says something else than its table.
+    let told = refused("an index", &with_altered(b"test.made"));
+    assert!(told.contains("damaged"), "{told}");
 
     // With its checksum beside it, every change is noticed, one after the last record too.
     let mut longer = bytes.clone();

@@ -1,8 +1,9 @@
 //! Basic compliance: checks computed from data, each with the objects behind it; how long data is kept;
 //! and when the audit log was last checked.
 
-use aim_platform::{Job, Kernel, Module, Retained, ServiceConfig};
+use aim_platform::{Job, Kernel, Module, Retained, ServiceConfig, console::ConsoleRegistry};
 
+mod pages;
 pub mod retention;
 pub mod schema;
 pub mod status;
@@ -52,6 +53,10 @@ impl Module for Compliance {
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         status::routes::register(config, &self.status);
         retention::routes::register(config, &self.retention);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console);
     }
 
     fn jobs(&self) -> Vec<Job> {

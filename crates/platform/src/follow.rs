@@ -79,11 +79,12 @@ pub fn records_from(db: &mut Db, from: i64, limit: i64) -> aim_store::Result<Vec
 /// # Errors
 /// The database's.
 pub async fn log_size(store: &Store) -> Result<i64> {
-    store
-        .read(Scope::Installation, |db| {
-            Ok(each!(db, c => audit_head::table.find(1).select(audit_head::size).first(c))?)
-        })
-        .await
+    store.read(Scope::Installation, records_count).await
+}
+
+/// How many records the log has.
+pub(crate) fn records_count(db: &mut Db) -> aim_store::Result<i64> {
+    Ok(each!(db, c => audit_head::table.find(1).select(audit_head::size).first(c))?)
 }
 
 /// Runs the followers of this node.

@@ -7,6 +7,7 @@ pub mod console;
 pub mod error;
 pub mod extract;
 pub mod follow;
+mod gauges;
 pub mod jobs;
 pub mod kernel;
 pub mod limits;

@@ -52,6 +52,9 @@ pub struct EditionInfo {
 #[derive(Debug, Clone)]
 pub struct OpenApiDocument(pub Arc<str>);
 
+/// The row that `/health/ready` writes to.
+pub(crate) const PROBE: &str = "health.probe";
+
 /// The shell's own state, shared by all workers.
 pub struct Shell {
     modules: Vec<Arc<dyn Module>>,
@@ -69,6 +72,7 @@ fn metrics_handle() -> &'static PrometheusHandle {
         let handle = recorder.handle();
         // A recorder that another library installed first keeps its place; then ours stays empty.
         let _ = metrics::set_global_recorder(recorder);
+        crate::gauges::describe();
         handle
     })
 }
@@ -498,8 +502,8 @@ async fn ready(kernel: web::Data<Kernel>) -> Result<HttpResponse, ApiError> {
     kernel
         .store
         .write(Scope::Installation, move |db| {
-            aim_store::jobs::ensure(db, "health.probe", now)?;
-            aim_store::jobs::touch(db, "health.probe", now)
+            aim_store::jobs::ensure(db, PROBE, now)?;
+            aim_store::jobs::touch(db, PROBE, now)
         })
         .await?;
     Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ready"})))
@@ -509,6 +513,7 @@ async fn metrics_page(kernel: web::Data<Kernel>, shell: web::Data<Shell>) -> Res
     if !kernel.config.metrics {
         return Err(Error::not_found().into());
     }
+    crate::gauges::refresh(&kernel).await;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(shell.metrics.render()))

@@ -104,8 +104,7 @@ pub fn open(path: &Path) -> Result<Db> {
 /// # Errors
 /// The database's, if it cannot even be read that far.
 pub fn damage(db: &mut Db) -> Result<Vec<String>> {
-    let lines: Vec<Line> =
-        each!(db, c => diesel::sql_query("SELECT quick_check AS line FROM pragma_quick_check").load(c))?;
+    let lines: Vec<Line> = each!(db, c => diesel::sql_query("SELECT integrity_check AS line FROM pragma_integrity_check").load(c))?;
     Ok(lines
         .into_iter()
         .map(|line| line.line)

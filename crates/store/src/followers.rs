@@ -39,6 +39,17 @@ pub fn next_index(db: &mut Db, name: &str) -> Result<Option<i64>> {
     Ok(each!(db, c => followers::table.find(name).select(followers::next_index).first(c).optional())?)
 }
 
+/// Every follower with the index of the record that it reads next.
+///
+/// # Errors
+/// The database's.
+pub fn list(db: &mut Db) -> Result<Vec<(String, i64)>> {
+    Ok(each!(db, c => followers::table
+        .order(followers::name)
+        .select((followers::name, followers::next_index))
+        .load(c))?)
+}
+
 /// Takes or prolongs the lease of `name` for `owner`. None while another node holds it; else the index to
 /// go on from.
 ///

@@ -2,7 +2,10 @@
 //! that broke is dropped and replaced on the next use.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,24 @@ type Open = dyn Fn() -> Result<Db> + Send + Sync;
 pub(crate) struct Pool {
     idle: Mutex<Vec<(Db, Option<Scope>)>>,
     permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
     open: Box<Open>,
+}
+
+/// One who waits, however the wait ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A right to one connection; taken before the blocking thread is.
@@ -30,17 +50,24 @@ impl Pool {
         Self {
             idle: Mutex::new(Vec::with_capacity(size)),
             permits: Arc::new(Semaphore::new(size)),
+            waiting: AtomicUsize::new(0),
             open,
         }
     }
 
     /// Waits for one's turn, but not for ever: while the database is away, every turn takes long.
     pub(crate) async fn permit(&self) -> Result<Permit> {
+        let _waiting = Waiting::of(&self.waiting);
         let turn = Arc::clone(&self.permits).acquire_owned();
         tokio::time::timeout(PATIENCE, turn)
             .await
             .map_err(|_| Error::Connection("every connection to the database is in use".to_owned()))?
             .map_err(|_| Error::Connection("the store is closed".to_owned()))
+    }
+
+    /// How many wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Runs `work` on a connection that sees `scope`. Blocks; call it on a blocking thread.

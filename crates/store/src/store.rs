@@ -157,6 +157,15 @@ impl Store {
         self.0.writer.is_none()
     }
 
+    /// How many pieces of work wait for SQLite's writer; on PostgreSQL, how many callers wait for a connection.
+    #[must_use]
+    pub fn queue_depth(&self) -> usize {
+        match &self.0.writer {
+            Some(writer) => writer.depth(),
+            None => self.0.pool.waiting(),
+        }
+    }
+
     /// Runs queries that change nothing.
     ///
     /// # Errors

@@ -2,7 +2,11 @@
 //! transaction, commits once, and only then answers: durable before the reply, one sync for many.
 
 use std::{
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     time::Instant,
 };
 
@@ -81,29 +85,42 @@ impl Checkpointer {
 
 /// The way to the writer's thread.
 #[derive(Clone)]
-pub(crate) struct Writer(SyncSender<Box<dyn Work>>);
+pub(crate) struct Writer {
+    queue: SyncSender<Box<dyn Work>>,
+    waiting: Arc<AtomicUsize>,
+}
 
 impl Writer {
     /// Starts the writer's thread on a connection of its own, and another one for checkpoints.
     pub(crate) fn start(db: Db, checkpoints: Db) -> Result<Self> {
         let checkpointer = Checkpointer::start(checkpoints)?;
-        let (sender, receiver) = sync_channel(QUEUE);
+        let (queue, receiver) = sync_channel(QUEUE);
+        let waiting = Arc::<AtomicUsize>::default();
+        let left = Arc::clone(&waiting);
         std::thread::Builder::new()
             .name("aim-writer".to_owned())
-            .spawn(move || drive(db, checkpointer, &receiver))
+            .spawn(move || drive(db, checkpointer, &receiver, &left))
             .map_err(|error| Error::Connection(error.to_string()))?;
-        Ok(Self(sender))
+        Ok(Self { queue, waiting })
     }
 
     /// Queues a piece of work; refuses at once when the queue is full.
     pub(crate) fn submit(&self, work: Box<dyn Work>) -> Result<()> {
-        self.0
-            .try_send(work)
-            .map_err(|_| Error::Connection("the write queue is full".to_owned()))
+        // Counted before it is sent: the writer may have taken it by the time that sending returns.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(work).map_err(|_| {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            Error::Connection("the write queue is full".to_owned())
+        })
+    }
+
+    /// How many pieces wait, or are being written.
+    pub(crate) fn depth(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 
-fn drive(mut db: Db, checkpointer: Checkpointer, queue: &Receiver<Box<dyn Work>>) {
+fn drive(mut db: Db, checkpointer: Checkpointer, queue: &Receiver<Box<dyn Work>>, waiting: &AtomicUsize) {
     let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH);
     while let Ok(first) = queue.recv() {
         batch.push(first);
@@ -118,6 +135,7 @@ fn drive(mut db: Db, checkpointer: Checkpointer, queue: &Receiver<Box<dyn Work>>
             tracing::error!(%failure, size, "a batch of writes could not be committed");
             let _ = db.execute("ROLLBACK");
         }
+        waiting.fetch_sub(size, Ordering::Relaxed);
         for work in batch.drain(..) {
             work.finish(failure.as_deref());
         }

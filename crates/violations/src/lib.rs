@@ -74,15 +74,16 @@ impl Module for Violations {
         audit_log::routes::register(config, &self.audit);
     }
 
+    fn retained(&self) -> Vec<Retained> {
+        retention::retained()
+    }
+
     fn console(&self, console: &mut ConsoleRegistry) {
         capabilities::pages::register(console, &self.capabilities, &self.verifications);
         verification::pages::register(console, &self.verifications);
         policies::pages::register(console);
         violations::register_pages(console, &self.reading, &self.verifications);
-    }
-
-    fn retained(&self) -> Vec<Retained> {
-        retention::retained()
+        audit_log::pages::register(console, &self.audit);
     }
 
     fn jobs(&self) -> Vec<Job> {

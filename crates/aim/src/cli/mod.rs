@@ -6,6 +6,7 @@ mod backup;
 mod config;
 mod credentials;
 mod demo;
+mod health;
 mod init;
 mod openapi;
 pub(crate) mod replay;
@@ -66,6 +67,8 @@ enum Command {
     Restore(backup::RestoreArguments),
     /// Decide a recorded decision again, and compare.
     Replay(replay::ReplayArguments),
+    /// Ask a server whether it is ready.
+    Health(health::HealthArguments),
     /// Check or show the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -197,6 +200,7 @@ fn run(arguments: Arguments) -> Outcome {
         Command::Backup(backup) => backup.run(json),
         Command::Restore(restore) => restore.run(json),
         Command::Replay(replay) => block_on(replay.run(json)),
+        Command::Health(health) => block_on(health.run(json)),
         Command::Config(config) => config.run(json),
         Command::Openapi => block_on(openapi::run()),
         Command::Completions { shell } => {

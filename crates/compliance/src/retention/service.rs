@@ -61,7 +61,7 @@ impl RetentionService {
     /// The service over everything that is `retained` in this installation.
     #[must_use]
     pub fn new(kernel: &Kernel, retained: Vec<Retained>) -> Self {
-        let mut all = vec![own_details(), own_activity()];
+        let mut all = vec![own_details()];
         all.extend(retained);
         Self {
             store: kernel.store.clone(),
@@ -320,22 +320,5 @@ fn own_details() -> Retained {
             })
         },
         oldest: erasure::oldest_details,
-    }
-}
-
-/// The counts of activity by hour.
-fn own_activity() -> Retained {
-    Retained {
-        name: "agent_activity",
-        class: RetentionClass::Activity,
-        trim: |db, trim| {
-            let changed = store::trim_activity(db, trim.organization, trim.before, &trim.held, trim.limit)?;
-            Ok(Trimmed {
-                changed,
-                reached: None,
-                more: changed >= usize::try_from(trim.limit).unwrap_or(0),
-            })
-        },
-        oldest: store::oldest_activity,
     }
 }

@@ -1,12 +1,9 @@
 //! Rows of settings, holds and progress; no rules.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp};
-use aim_store::{
-    Db, Result, each,
-    schema::{agent_activity, agents},
-};
+use aim_store::{Db, Result, each, schema::agents};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use super::model::{HoldId, HoldView, RetentionSettings};
@@ -249,61 +246,4 @@ pub(crate) fn begin_anew(db: &mut Db, organization: OrganizationId, epoch: Times
         ))
         .execute(c))?;
     Ok(())
-}
-
-type Hour = (AgentId, Timestamp);
-
-/// Removes counts of activity of hours before `before`, but of no agent in `held`. The organisation's own
-/// counts (the agent of zeros) stay while an agent is held, so that they never tell less than an agent's.
-pub(crate) fn trim_activity(
-    db: &mut Db,
-    organization: OrganizationId,
-    before: Timestamp,
-    held: &[AgentId],
-    limit: i64,
-) -> Result<usize> {
-    let mut kept = held.to_vec();
-    if !held.is_empty() {
-        kept.push(AgentId::from_uuid(uuid::Uuid::nil()));
-    }
-    let rows: Vec<Hour> = each!(db, c => agent_activity::table
-        .filter(agent_activity::org_id.eq(organization))
-        .filter(agent_activity::hour.lt(before))
-        .filter(agent_activity::agent_id.ne_all(&kept))
-        .limit(limit)
-        .select((agent_activity::agent_id, agent_activity::hour))
-        .load(c))?;
-    let mut removed = 0;
-    let mut by_agent: BTreeMap<AgentId, Vec<Timestamp>> = BTreeMap::new();
-    for (agent, hour) in rows {
-        by_agent.entry(agent).or_default().push(hour);
-    }
-    for (agent, hours) in by_agent {
-        removed += each!(db, c => diesel::delete(
-                agent_activity::table
-                    .filter(agent_activity::org_id.eq(organization))
-                    .filter(agent_activity::agent_id.eq(agent))
-                    .filter(agent_activity::hour.eq_any(&hours)),
-            )
-            .execute(c))?;
-    }
-    Ok(removed)
-}
-
-pub(crate) fn oldest_activity(
-    db: &mut Db,
-    organization: OrganizationId,
-    held: &[AgentId],
-) -> Result<Option<Timestamp>> {
-    let mut kept = held.to_vec();
-    if !held.is_empty() {
-        kept.push(AgentId::from_uuid(uuid::Uuid::nil()));
-    }
-    Ok(each!(db, c => agent_activity::table
-        .filter(agent_activity::org_id.eq(organization))
-        .filter(agent_activity::agent_id.ne_all(&kept))
-        .order(agent_activity::hour)
-        .select(agent_activity::hour)
-        .first(c)
-        .optional())?)
 }

@@ -64,6 +64,18 @@ impl AuditLogService {
         Ok((rows, last))
     }
 
+    /// The record with this index, if it is the organisation's.
+    ///
+    /// # Errors
+    /// 404 for an agent, which reads no log.
+    pub async fn record(&self, ctx: &Ctx, index: i64) -> Result<Option<Record>> {
+        let Some(before) = index.checked_add(1) else {
+            return Ok(None);
+        };
+        let rows = self.records(ctx, Filter::default(), Some(before), 1).await?;
+        Ok(rows.into_iter().find(|row| row.leaf_index == index))
+    }
+
     async fn records(
         &self,
         ctx: &Ctx,

@@ -184,6 +184,8 @@ async fn drive(queue: DecisionQueue) {
                 return;
             }
             let count = share(waiting.items.len());
+            let left = u32::try_from(waiting.items.len() - count).unwrap_or(u32::MAX);
+            metrics::gauge!("aim_decision_queue_depth").set(left);
             waiting.items.drain(..count).unzip()
         };
         metrics::histogram!("aim_decision_batch_size")
