@@ -190,3 +190,58 @@ async fn an_agent_and_a_key_that_do_not_belong_together_are_refused_like_unknown
         );
     }
 }
+
+#[actix_web::test]
+async fn forged_sdk_signatures_leave_one_record_a_minute_with_the_address_among_the_details() {
+    for bed in Bed::all().await {
+        let app = app!(&bed.here);
+        let thief = SigningKey::generate().unwrap();
+        let count = |condition: &str| {
+            let query = format!(
+                "SELECT count(*) FROM audit_log WHERE action = 'authentication.refused' AND {condition}"
+            );
+            let database = &bed.database;
+            async move { database.count(&query).await }
+        };
+        // Signed by the agent's key, and changed on the way.
+        for _ in 0..3 {
+            let mut altered = bed.action();
+            altered["capability"] = json!("db:drop");
+            let (status, answer) = send!(app, &verification(&altered));
+            assert_eq!(
+                (status, &answer["code"]),
+                (401, &json!("auth.signature_invalid")),
+                "{answer}"
+            );
+        }
+        assert_eq!(count("target_kind = 'agent_key'").await, 1);
+        // Somebody who calls himself the agent and brings a key of his own.
+        for _ in 0..3 {
+            let own = action(bed.agent.id, &thief, bed.here.now(), json!({}));
+            assert_eq!(send!(app, &verification(&own)).0, 401);
+        }
+        assert_eq!(count("target_kind = 'agent'").await, 1);
+        for _ in 0..3 {
+            assert_eq!(
+                send!(
+                    app,
+                    &bed.poll(&thief, &json!("0198c000-0000-7000-8000-000000000000"))
+                )
+                .0,
+                401
+            );
+        }
+        assert_eq!(count("target_kind = 'agent'").await, 2, "another kind of forgery");
+        assert_eq!(count("leaf LIKE '%203.0.113%'").await, 0);
+        // An agent that nobody registered has no log to write into.
+        let stranger = seed_organization(&bed.database.store).await;
+        let nobody = action(
+            stranger.ctx(bed.here.now()).new_id(),
+            &thief,
+            bed.here.now(),
+            json!({}),
+        );
+        assert_eq!(send!(app, &verification(&nobody)).0, 401);
+        assert_eq!(count("outcome = 'refused'").await, 3);
+    }
+}
