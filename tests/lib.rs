@@ -15,6 +15,7 @@ pub use harness::{
     app::{TestApp, TestAppBuilder},
     caller::{Answer, Caller, Credential},
     request::Prepared,
+    scene::{PageAddress, Scene},
     tenant::{PASSWORD, Tenant, TenantOf},
     workspace,
 };

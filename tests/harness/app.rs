@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use actix_web::{HttpServer, dev::ServerHandle};
 use aim::{composition, server};
-use aim_core::{ManualClock, Role, Timestamp};
+use aim_core::{ManualClock, Role, SystemClock, Timestamp};
 use aim_platform::{Kernel, PlatformConfig};
 use aim_store::Scope;
 use aim_testkit::TestDatabase;
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[must_use]
 pub struct TestAppBuilder {
     config: PlatformConfig,
+    real_time: bool,
+    founded: bool,
 }
 
 impl TestAppBuilder {
@@ -37,14 +39,31 @@ impl TestAppBuilder {
         self
     }
 
+    /// With this machine's clock instead of one that stands still: for clients with a clock of their own.
+    pub fn real_time(mut self) -> Self {
+        self.real_time = true;
+        self
+    }
+
+    /// Without any organisation, as at the first start of an installation.
+    pub fn without_organization(mut self) -> Self {
+        self.founded = false;
+        self
+    }
+
     /// Starts on `database`, which must have this edition's tables.
     pub async fn start(self, database: TestDatabase) -> TestApp {
         let (kernel, clock) = aim_testkit::kernel(&database.store);
         let kernel = Kernel {
             config: Arc::new(self.config),
+            clock: if self.real_time {
+                Arc::new(SystemClock)
+            } else {
+                Arc::clone(&kernel.clock)
+            },
             ..kernel
         };
-        TestApp::start(database, kernel, clock).await
+        TestApp::start(database, kernel, clock, self.founded).await
     }
 
     /// Starts on a new SQLite file.
@@ -67,6 +86,8 @@ impl TestAppBuilder {
             apps.push(
                 Self {
                     config: self.config.clone(),
+                    real_time: self.real_time,
+                    founded: self.founded,
                 }
                 .start(database)
                 .await,
@@ -94,7 +115,7 @@ pub struct TestApp {
     address: SocketAddr,
     http: reqwest::Client,
     server: Option<(ServerHandle, JoinHandle<()>)>,
-    main: Tenant,
+    main: Option<Tenant>,
     other: OnceCell<Tenant>,
 }
 
@@ -106,7 +127,11 @@ impl TestApp {
             anonymous_requests_per_second: 0,
             ..PlatformConfig::default()
         };
-        TestAppBuilder { config }
+        TestAppBuilder {
+            config,
+            real_time: false,
+            founded: true,
+        }
     }
 
     /// One application on each database, without a request limit.
@@ -114,10 +139,18 @@ impl TestApp {
         Self::builder().start_on_each().await
     }
 
-    async fn start(database: TestDatabase, kernel: Kernel, clock: Arc<ManualClock>) -> Self {
+    async fn start(database: TestDatabase, kernel: Kernel, clock: Arc<ManualClock>, founded: bool) -> Self {
         let parts = server::AppParts::new(kernel);
         parts.job_runner().prepare().await.expect("rows of the jobs");
-        let main = Tenant::create(&parts.kernel, "Main organisation").await;
+        parts
+            .follow_runner()
+            .prepare()
+            .await
+            .expect("places of the followers");
+        let main = match founded {
+            true => Some(Tenant::create(&parts.kernel, "Main organisation").await),
+            false => None,
+        };
         let (address, handle, thread) = serve(parts.clone());
         Self {
             database,
@@ -183,9 +216,17 @@ impl TestApp {
         for (name, value) in &request.headers {
             outgoing = outgoing.header(name, value);
         }
-        let response = outgoing.send().await.expect("an answer");
+        let mut response = outgoing.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.expect("a whole answer");
+        let is_endless = headers
+            .get("content-type")
+            .is_some_and(|kind| kind == "text/event-stream");
+        let text = if is_endless {
+            let first = response.chunk().await.expect("a beginning").unwrap_or_default();
+            String::from_utf8_lossy(&first).into_owned()
+        } else {
+            response.text().await.expect("a whole answer")
+        };
         Answer {
             status,
             headers,
@@ -214,7 +255,7 @@ impl TestApp {
     /// The first organisation.
     #[must_use]
     pub fn tenant(&self) -> TenantOf<'_> {
-        TenantOf::new(self, &self.main)
+        TenantOf::new(self, self.main.as_ref().expect("an organisation was founded"))
     }
 
     /// The second organisation, founded at its first use.
@@ -248,6 +289,15 @@ impl TestApp {
             .run_due()
             .await
             .expect("the jobs are looked through")
+    }
+
+    /// Lets all who follow the log read to its end.
+    pub async fn catch_up(&self) {
+        self.parts
+            .follow_runner()
+            .catch_up()
+            .await
+            .expect("the followers follow");
     }
 
     /// Checks the audit log from its first record to its last.

@@ -5,6 +5,7 @@
 
 mod callers;
 mod cases;
+mod pages;
 mod routes;
 
 use std::collections::BTreeSet;

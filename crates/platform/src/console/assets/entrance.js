@@ -4,6 +4,8 @@ import { call, words } from "./forms.js";
 
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 if (token) history.replaceState(null, "", location.pathname + location.search);
+// A link that is opened while this very page is shown changes the fragment alone.
+addEventListener("hashchange", () => { if (location.hash.includes("token=")) location.reload(); });
 
 const setUp = document.getElementById("set-up");
 if (setUp && token) {

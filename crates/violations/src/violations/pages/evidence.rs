@@ -118,13 +118,19 @@ impl Evidence {
 
     /// What came with the call, if anything did.
     fn context(&self) -> Option<String> {
-        let metadata = &self.found.violation.request_metadata;
-        let empty = metadata.as_object().is_some_and(|members| {
-            members
-                .values()
-                .all(|value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty))
-        });
-        (!empty).then(|| serde_json::to_string_pretty(metadata).unwrap_or_default())
+        let context = self.found.violation.request_metadata.get("context")?;
+        let empty = context.as_object().is_none_or(serde_json::Map::is_empty);
+        (!empty).then(|| serde_json::to_string_pretty(context).unwrap_or_default())
+    }
+
+    /// What the call said of its sender.
+    fn user_agent(&self) -> Option<&str> {
+        self.found.violation.request_metadata.get("user_agent")?.as_str()
+    }
+
+    /// The id of the call.
+    fn request_id(&self) -> Option<&str> {
+        self.found.violation.request_metadata.get("request_id")?.as_str()
     }
 
     /// What people made of it, or of all repeats.
