@@ -1,7 +1,10 @@
 //! Computing scores and publishing them: where decide() reads them, into the history, and to those whom a
 //! policy names. The reading is done beside the writer; a transaction only writes what came out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use aim_audit::Entry;
 use aim_core::{AgentId, Ctx, Json, OrganizationId, Result, Timestamp};
@@ -20,8 +23,10 @@ use crate::{
     store::{self, HistoryRow, ScoreRow},
 };
 
-/// How many agents are computed together.
+/// How many agents are read together.
 const TOGETHER: i64 = 100;
+/// How many are written in one transaction: on SQLite decisions wait for it.
+const WRITTEN: usize = 20;
 
 /// Computes every score that is due at `now`, until nothing is left or `until` says stop. Answers how many
 /// agents were computed. It does no harm to run it twice at once: an older result never replaces a newer one.
@@ -66,12 +71,18 @@ async fn tenant(
         })
         .await?;
     let ctx = Ctx::system(RECOMPUTE, organization, now);
-    kernel
-        .store
-        .write(organization, move |db| {
-            publish(db, &ctx, &ids, &gathered, Some(&agents))
-        })
-        .await
+    let (gathered, agents) = (Arc::new(gathered), Arc::new(agents));
+    for part in ids.chunks(WRITTEN) {
+        let (ctx, part) = (ctx.clone(), part.to_vec());
+        let (gathered, agents) = (Arc::clone(&gathered), Arc::clone(&agents));
+        kernel
+            .store
+            .write(organization, move |db| {
+                publish(db, &ctx, &part, &gathered, Some(&agents))
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// Computes these agents within the transaction that changed something about them, without waiting for the

@@ -17,6 +17,7 @@ use crate::{
     recompute,
     score::{AdjustmentId, Inputs, Outcome, compute},
     store::{self, AdjustmentRow, ScoreRow},
+    trends::Spreads,
     words,
 };
 
@@ -29,6 +30,7 @@ const MARKERS: i64 = 100;
 #[derive(Clone)]
 pub struct TrustService {
     pub(crate) kernel: Kernel,
+    pub(crate) spreads: Spreads,
 }
 
 /// An agent's score, what it was computed from, and what that comes to.
@@ -40,6 +42,7 @@ impl TrustService {
     pub fn new(kernel: &Kernel) -> Self {
         Self {
             kernel: kernel.clone(),
+            spreads: Spreads::new(),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use aim_core::{AgentId, Ctx, Error, OrganizationId, Result, Timestamp};
+use aim_core::{
+    AgentId, Ctx, Error, OrganizationId, Result, Timestamp,
+    sql::{DbTime, DbUuid},
+};
 use aim_store::{Db, each, schema::agents};
 use chrono::TimeDelta;
 use diesel::{
@@ -200,27 +203,90 @@ pub struct Trends {
     pub distribution: Vec<Spread>,
 }
 
+/// What a day's spread is remembered under.
+type SpreadKey = (OrganizationId, Option<String>, Option<String>, Timestamp);
+
+/// The spreads of days that are over: their rows do not change any more, and with ten thousand agents each
+/// costs as many rows. With a type or tag they follow a change of those within an hour.
+#[derive(Clone)]
+pub(crate) struct Spreads(moka::sync::Cache<SpreadKey, Option<Spread>>);
+
+impl Spreads {
+    pub(crate) fn new() -> Self {
+        Self(
+            moka::sync::Cache::builder()
+                .max_capacity(4_096)
+                .time_to_live(std::time::Duration::from_secs(60 * 60))
+                .build(),
+        )
+    }
+}
+
+/// How long after its end a day may still be written to, by a run that began in it.
+const STILL_WRITTEN: TimeDelta = TimeDelta::minutes(10);
+
 impl TrustService {
     /// How the organisation's trust moves.
     ///
     /// # Errors
     /// The database's.
     pub async fn trends(&self, ctx: &Ctx, filter: TrendsFilter) -> Result<Trends> {
-        let (organization, today) = (ctx.organization, day_of(ctx.now));
+        let (organization, now, today) = (ctx.organization, ctx.now, day_of(ctx.now));
         let from = today - TimeDelta::days(filter.periods * filter.interval.days());
+        let spreads = self.spreads.clone();
         self.kernel
             .store
             .read(organization, move |db| {
                 let agents = agents_of(db, organization, from, &filter)?;
-                let days: Vec<Timestamp> = (0..=filter.periods)
+                let days: Vec<Timestamp> = (1..=filter.periods)
                     .rev()
                     .map(|back| today - TimeDelta::days(back * filter.interval.days()))
                     .collect();
-                let distribution = spread(db, organization, &days, &filter)?;
-                Ok(assemble(organization, from, today, agents, distribution, &filter))
+                let key = |day: Timestamp| (organization, filter.agent_type.clone(), filter.tag.clone(), day);
+                let (mut known, mut missing) = (Vec::new(), Vec::new());
+                for day in days {
+                    match spreads.0.get(&key(day)) {
+                        Some(spread) => known.extend(spread),
+                        None => missing.push(day),
+                    }
+                }
+                for (day, spread) in missing.iter().zip(spread(db, organization, &missing, &filter)?) {
+                    if *day + TimeDelta::days(1) + STILL_WRITTEN <= now {
+                        spreads.0.insert(key(*day), spread.clone());
+                    }
+                    known.extend(spread);
+                }
+                known.sort_by_key(|spread| spread.day);
+                known.extend(present(today, &agents));
+                Ok(assemble(organization, from, today, agents, known, &filter))
             })
             .await
     }
+}
+
+/// The spread of the scores as they stand.
+fn present(today: Timestamp, agents: &[AgentTrend]) -> Option<Spread> {
+    let mut spread = Spread {
+        day: today,
+        bands: vec![0; BANDS.len()],
+        unscored: 0,
+        average: None,
+    };
+    let mut sum = 0;
+    for agent in agents {
+        match agent.current_score {
+            None => spread.unscored += 1,
+            Some(score) => {
+                let band = usize::try_from(score / 20).unwrap_or(0).min(BANDS.len() - 1);
+                if let Some(count) = spread.bands.get_mut(band) {
+                    *count += 1;
+                }
+                sum += score;
+            }
+        }
+    }
+    spread.average = mean(sum, spread.bands.iter().sum());
+    (!agents.is_empty()).then_some(spread)
 }
 
 fn assemble(
@@ -356,14 +422,15 @@ fn spread(
     organization: OrganizationId,
     days: &[Timestamp],
     filter: &TrendsFilter,
-) -> aim_store::Result<Vec<Spread>> {
+) -> aim_store::Result<Vec<Option<Spread>>> {
+    if days.is_empty() {
+        return Ok(Vec::new());
+    }
     /// The band by its number; -1 for no score.
     const BAND: &str = "CASE WHEN score IS NULL THEN -1 WHEN score >= 80 THEN 4 ELSE score / 20 END";
     const GROUPED: &str = "day, CASE WHEN score IS NULL THEN -1 WHEN score >= 80 THEN 4 ELSE score / 20 END";
     // Diesel does not let a table of this crate and one of another stand in one query.
-    const OF_TYPE: &str =
-        "agent_id IN (SELECT id FROM agents WHERE agents.org_id = trust_days.org_id AND agents.agent_type = ";
-    const AMONG: &str = "agent_id IN (SELECT id FROM agents WHERE agents.org_id = trust_days.org_id AND ";
+    const AMONG: &str = "agent_id IN (SELECT agents.id FROM agents WHERE agents.org_id = ";
     type Row = (Timestamp, i64, i64, i64);
     let tag = has_tag(db.is_postgres());
     let rows: Vec<Row> = each!(db, c => {
@@ -372,42 +439,41 @@ fn spread(
             .filter(trust_days::day.eq_any(days.to_vec()))
             .group_by(sql::<BigInt>(GROUPED))
             .select((
-                sql::<aim_core::sql::DbTime>("day"),
+                sql::<DbTime>("day"),
                 sql::<BigInt>(BAND),
                 sql::<BigInt>("count(*)"),
                 sql::<BigInt>("CAST(coalesce(sum(score), 0) AS bigint)"),
             ))
             .into_boxed();
+        let among = || sql::<Bool>(AMONG).bind::<DbUuid, _>(organization);
         if let Some(agent_type) = &filter.agent_type {
-            query = query.filter(sql::<Bool>(OF_TYPE).bind::<Text, _>(agent_type.clone()).sql(")"));
+            query = query.filter(
+                among().sql(" AND agents.agent_type = ").bind::<Text, _>(agent_type.clone()).sql(")"),
+            );
         }
         if let Some(wanted) = &filter.tag {
             query = query.filter(
-                sql::<Bool>(AMONG).sql(tag.0).bind::<Text, _>(wanted.clone()).sql(tag.1).sql(")"),
+                among().sql(" AND ").sql(tag.0).bind::<Text, _>(wanted.clone()).sql(tag.1).sql(")"),
             );
         }
         query.load(c)
     })?;
-    let mut spreads = Vec::new();
-    for day in days {
-        let of_day: Vec<&Row> = rows.iter().filter(|row| row.0 == *day).collect();
-        if of_day.is_empty() {
-            continue;
-        }
+    let of_day = |day: &Timestamp| {
+        let found: Vec<&Row> = rows.iter().filter(|row| row.0 == *day).collect();
         let in_band = |band: i64| {
-            of_day
+            found
                 .iter()
                 .filter(|row| row.1 == band)
                 .map(|row| row.2)
                 .sum::<i64>()
         };
         let bands: Vec<i64> = (0..5).map(in_band).collect();
-        spreads.push(Spread {
+        (!found.is_empty()).then(|| Spread {
             day: *day,
             unscored: in_band(-1),
-            average: mean(of_day.iter().map(|row| row.3).sum(), bands.iter().sum()),
+            average: mean(found.iter().map(|row| row.3).sum(), bands.iter().sum()),
             bands,
-        });
-    }
-    Ok(spreads)
+        })
+    };
+    Ok(days.iter().map(of_day).collect())
 }
