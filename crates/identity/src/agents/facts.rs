@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aim_core::{AgentId, ApiKeyId, Ctx, OrganizationId, Result, Timestamp, UserId};
+use aim_core::{AgentId, ApiKeyId, Ctx, DecisionId, OrganizationId, Result, Timestamp, UserId};
 use aim_store::{
     Db, Result as StoreResult, each,
-    schema::{agent_activity, agents, api_keys, users},
+    schema::{agent_activity, agents, api_keys, decisions, users},
 };
 use chrono::TimeDelta;
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use super::AgentService;
 
@@ -35,14 +35,17 @@ pub(crate) struct DayOfDecisions {
     pub(crate) refused: i64,
 }
 
-/// A decision as its leaf in the log tells of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A decision in one line.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = decisions)]
 pub(crate) struct RecentDecision {
-    pub(crate) id: Option<String>,
+    pub(crate) id: DecisionId,
     pub(crate) action: String,
-    /// `approved`, `denied` or `pending`, as it was decided.
-    pub(crate) outcome: String,
-    pub(crate) at: Timestamp,
+    pub(crate) resource: Option<String>,
+    /// `approved`, `denied` or `pending`, as it stands.
+    pub(crate) status: String,
+    pub(crate) created_at: Timestamp,
+    leaf_index: i64,
 }
 
 impl AgentService {
@@ -138,21 +141,24 @@ impl AgentService {
         let organization = ctx.organization;
         self.store()
             .read(organization, move |db| {
+                // An agent's decisions are indexed by their leaves.
                 let filter = aim_audit::Filter {
                     agent_id: Some(agent),
                     kind: Some("decision".to_owned()),
                     ..aim_audit::Filter::default()
                 };
                 let leaves = aim_audit::page(db, organization, &filter, limit)?;
-                Ok(leaves
-                    .into_iter()
-                    .map(|leaf| RecentDecision {
-                        id: leaf.target_id,
-                        action: leaf.action,
-                        outcome: leaf.outcome,
-                        at: leaf.created_at,
-                    })
-                    .collect())
+                let ids: Vec<DecisionId> = leaves
+                    .iter()
+                    .filter_map(|leaf| leaf.target_id.as_deref()?.parse().ok())
+                    .collect();
+                let mut recent: Vec<RecentDecision> = each!(db, c => decisions::table
+                    .filter(decisions::org_id.eq(organization))
+                    .filter(decisions::id.eq_any(&ids))
+                    .select(RecentDecision::as_select())
+                    .load(c))?;
+                recent.sort_unstable_by_key(|decision| std::cmp::Reverse(decision.leaf_index));
+                Ok(recent)
             })
             .await
     }

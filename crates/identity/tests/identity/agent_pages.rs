@@ -89,7 +89,9 @@ async fn page(world: &World, role: &str, path: &str) -> (u16, String) {
 
 async fn register(world: &World, name: &str, change: impl FnOnce(&mut NewAgent)) -> AgentId {
     let admin = world.admin();
-    let mut new = world.new_agent(&admin, name, &SigningKey::generate().unwrap()).await;
+    let mut new = world
+        .new_agent(&admin, name, &SigningKey::generate().unwrap())
+        .await;
     change(&mut new);
     world.identity.agents().register(&admin, new).await.unwrap().id
 }
@@ -105,7 +107,12 @@ async fn the_list_keeps_its_filters_in_the_url_and_shows_what_fits() {
         .await;
         let reader = register(&world, "reader", |new| new.agent_type = "workflow".to_owned()).await;
         let admin = world.admin();
-        world.identity.agents().suspend(&admin, reader, "odd").await.unwrap();
+        world
+            .identity
+            .agents()
+            .suspend(&admin, reader, "odd")
+            .await
+            .unwrap();
 
         let (status, html) = page(&world, "viewer", "/agents").await;
         assert_eq!(status, 200);
@@ -129,7 +136,10 @@ async fn the_list_keeps_its_filters_in_the_url_and_shows_what_fits() {
             assert_eq!(html.contains(&reader.to_string()), reading, "{query}");
         }
         let (_, html) = page(&world, "viewer", "/agents?q=reader&sort=name").await;
-        assert!(html.contains("value=\"reader\""), "what was searched stays in the field");
+        assert!(
+            html.contains("value=\"reader\""),
+            "what was searched stays in the field"
+        );
         assert!(html.contains("q=reader&amp;sort=-name") || html.contains("sort=-name"));
         let (_, html) = page(&world, "viewer", "/agents?tag=none").await;
         assert!(html.contains("No agent fits these filters"));
@@ -158,7 +168,11 @@ async fn a_role_is_offered_what_it_may_do_and_nothing_more() {
             assert_eq!(status, 200);
             assert_eq!(html.contains("id=\"suspend-agent\""), suspends, "{role}");
             assert_eq!(html.contains("data-open=\"edit-agent\""), registers, "{role}");
-            assert_eq!(html.contains(&format!("DELETE /api/v1/agents/{agent}")), deletes, "{role}");
+            assert_eq!(
+                html.contains(&format!("DELETE /api/v1/agents/{agent}")),
+                deletes,
+                "{role}"
+            );
         }
     }
 }
@@ -178,7 +192,11 @@ async fn an_agents_summary_tells_who_it_is_and_what_it_did() {
             .kernel
             .store
             .write(organization, move |db| {
-                for (back, approved, denied) in [(0, 40, 2), (TimeDelta::days(3).num_hours(), 7, 1), (24 * 40, 900, 9)] {
+                for (back, approved, denied) in [
+                    (0, 40, 2),
+                    (TimeDelta::days(3).num_hours(), 7, 1),
+                    (24 * 40, 900, 9),
+                ] {
                     each!(db, c => diesel::insert_into(agent_activity::table)
                         .values((
                             agent_activity::org_id.eq(organization),
@@ -197,7 +215,10 @@ async fn an_agents_summary_tells_who_it_is_and_what_it_did() {
             .unwrap();
         let (status, html) = page(&world, "viewer", &format!("/agents/{agent}/summary")).await;
         assert_eq!(status, 200);
-        assert!(html.contains("47 approved"), "what lies before the fourteen days is left out");
+        assert!(
+            html.contains("47 approved"),
+            "what lies before the fourteen days is left out"
+        );
         assert!(html.contains("3 denied"));
         assert!(html.contains("ledger-mcp"));
         assert!(html.contains("sends &lt;b&gt;invoices"));
