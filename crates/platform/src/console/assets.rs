@@ -45,6 +45,20 @@ embedded! {
     "toast.js"
 }
 
+/// The modules that every page has, so that a browser asks for them all at once.
+pub(super) const COMMON: [&str; 10] = [
+    "copy.js",
+    "dialogs.js",
+    "feed.js",
+    "filters.js",
+    "forms.js",
+    "select.js",
+    "theme.js",
+    "time.js",
+    "toast.js",
+    "console.js",
+];
+
 /// Where the assets lie while developing.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/assets");
 

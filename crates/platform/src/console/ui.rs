@@ -179,6 +179,11 @@ pub fn in_words(name: &str) -> String {
             other => words.push(other),
         }
     }
+    for (plain, known) in [("Ai", "AI"), ("Mcp", "MCP"), ("Api", "API")] {
+        if words == plain || words.strip_prefix(plain).is_some_and(|rest| rest.starts_with(' ')) {
+            words.replace_range(..plain.len(), known);
+        }
+    }
     words
 }
 
@@ -521,12 +526,12 @@ impl Tile {
 
 impl Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<article class=\"tile\"><h3 class=\"tile-label\">")?;
+        write!(f, "<article class=\"tile\"><h2 class=\"tile-label\">")?;
         match &self.href {
             Some(href) => write!(f, "<a href=\"{}\">{}</a>", Escaped(href), Escaped(&self.label))?,
             None => write!(f, "{}", Escaped(&self.label))?,
         }
-        write!(f, "</h3><p class=\"tile-value\">{}", Escaped(&self.value))?;
+        write!(f, "</h2><p class=\"tile-value\">{}", Escaped(&self.value))?;
         if let Some((percent, more_is_better)) = self.change {
             let (tone, word) = match percent {
                 none if none.abs() < 0.05 => ("neutral", "no change"),

@@ -131,10 +131,9 @@ function showProblem(form, problem, status) {
   box.className = "form-error";
   box.setAttribute("role", "alert");
   const title = document.createElement("strong");
-  title.textContent = problem?.title || "This did not work";
+  title.textContent = said;
   const detail = document.createElement("p");
-  const remedy = problem?.remedy && status !== 0 ? ` ${problem.remedy}` : "";
-  detail.textContent = `${said === `${title.textContent}.` ? "" : said}${remedy}`;
+  detail.textContent = problem?.remedy ?? "";
   box.append(title, detail);
   if (problem?.request_id && status >= 500) {
     const id = document.createElement("p");
