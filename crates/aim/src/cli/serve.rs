@@ -66,8 +66,9 @@ impl ServeArguments {
 /// What to do with an installation that has no organisation yet.
 fn first_steps(base: &str, token: &SecretString) -> String {
     format!(
-        "This installation has no organisation yet. Set it up within 24 hours, with this token, which works once:\n\
-         \x20 {token}\n\
+        "This installation has no organisation yet. Set it up within 24 hours, in a browser (the link works once):\n\
+         \x20 {base}/set-up#token={token}\n\
+         or without one:\n\
          \x20 curl -X POST {base}/api/v1/setup -H 'content-type: application/json' \\\n\
          \x20   -d '{{\"token\":\"{token}\",\"organization\":\"NAME\",\"email\":\"YOU@EXAMPLE.COM\",\"password\":\"…\"}}'\n",
         token = token.expose(),

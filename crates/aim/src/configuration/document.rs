@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::settings::{
-    DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings, SecuritySettings,
+    ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings, SecuritySettings,
     ServerSettings, Settings, SmtpSettings, VerificationSettings,
 };
 
@@ -31,6 +31,7 @@ pub fn default_document() -> String {
     section::<VerificationSettings>(&mut text, "verification", &settings.verification);
     section::<OutboundSettings>(&mut text, "outbound", &settings.outbound);
     section::<SmtpSettings>(&mut text, "smtp", &settings.smtp);
+    section::<ConsoleSettings>(&mut text, "console", &settings.console);
     section::<LogSettings>(&mut text, "log", &settings.log);
     text
 }

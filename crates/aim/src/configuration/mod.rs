@@ -11,7 +11,7 @@ mod settings;
 pub use document::default_document;
 pub use layers::{Sources, load};
 pub use settings::{
-    DatabaseSettings, KeySettings, LimitSettings, LogFormat, LogSettings, OutboundSettings, SecuritySettings,
+    ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogFormat, LogSettings, OutboundSettings, SecuritySettings,
     ServerSettings, Settings, SmtpSettings, VerificationSettings,
 };
 

@@ -33,6 +33,8 @@ pub struct Settings {
     pub outbound: OutboundSettings,
     /// `[smtp]`
     pub smtp: SmtpSettings,
+    /// `[console]`
+    pub console: ConsoleSettings,
     /// `[log]`
     pub log: LogSettings,
 }
@@ -137,6 +139,16 @@ pub struct SmtpSettings {
     pub password_file: String,
 }
 
+/// The console. It asks no other host for anything; these are links that somebody may follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleSettings {
+    /// Where "Learn more" leads, beside what only the premium edition has.
+    pub learn_more_url: String,
+    /// Where "Upgrade to Pro" leads.
+    pub upgrade_url: String,
+}
+
 /// What AIM writes to standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -232,6 +244,16 @@ impl Default for SmtpSettings {
     }
 }
 
+impl Default for ConsoleSettings {
+    fn default() -> Self {
+        let platform = PlatformConfig::default();
+        Self {
+            learn_more_url: platform.learn_more_url,
+            upgrade_url: platform.upgrade_url,
+        }
+    }
+}
+
 impl Default for LogSettings {
     fn default() -> Self {
         Self {
@@ -317,6 +339,19 @@ impl Settings {
                 "say whom mail is from, such as AIM <aim@example.com>",
             ));
         }
+        for (key, url) in [
+            ("console.learn_more_url", &self.console.learn_more_url),
+            ("console.upgrade_url", &self.console.upgrade_url),
+        ] {
+            // A script's address, for one, would run in the console.
+            let is_link = url.starts_with("https://") || url.starts_with("http://") || url.starts_with("mailto:");
+            if !is_link {
+                return Err(ConfigurationError::of(
+                    key,
+                    "write an address that starts with https://, http:// or mailto:",
+                ));
+            }
+        }
         tracing_subscriber::EnvFilter::try_new(&self.log.level)
             .map_err(|error| ConfigurationError::of("log.level", format!("this is no level: {error}")))?;
         Ok(())
@@ -360,6 +395,8 @@ impl Settings {
             requests_per_second: self.limits.requests_per_second,
             anonymous_requests_per_second: self.limits.anonymous_requests_per_second,
             metrics: self.server.metrics,
+            learn_more_url: self.console.learn_more_url.clone(),
+            upgrade_url: self.console.upgrade_url.clone(),
             outbound_allow: self.outbound_networks().unwrap_or_default(),
             mail: None,
             ..PlatformConfig::default()
@@ -477,7 +514,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_is_refused_by_its_key() {
         type Spoil = fn(&mut Settings);
-        let cases: [(&str, Spoil); 11] = [
+        let cases: [(&str, Spoil); 12] = [
             ("server.bind", |settings| {
                 settings.server.bind = "localhost".to_owned()
             }),
@@ -503,6 +540,9 @@ mod tests {
             }),
             ("smtp.from", |settings| {
                 settings.smtp.host = "mail.example".to_owned()
+            }),
+            ("console.upgrade_url", |settings| {
+                settings.console.upgrade_url = "javascript:alert(1)".to_owned()
             }),
             ("log.level", |settings| settings.log.level = "info,=".to_owned()),
         ];

@@ -11,6 +11,7 @@ use actix_web::rt::{self, task::JoinHandle};
 use aim_client::{Client, SecretString};
 use aim_core::DecisionId;
 use aim_crypto::digest::random_bytes;
+use aim_platform::Kernel;
 use aim_store::{Scope, Store};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tempfile::TempDir;
@@ -32,6 +33,7 @@ const EMAIL: &str = "ada@northwind.example";
 struct Stage {
     folder: TempDir,
     store: Store,
+    kernel: Kernel,
     client: Client,
     password: SecretString,
     token: SecretString,
@@ -44,7 +46,7 @@ impl Stage {
         let settings = Settings::default();
         let folder = tempfile::Builder::new().prefix("aim-demo-").tempdir()?;
         let kernel = installation::open(&settings, folder.path()).await?;
-        let store = kernel.store.clone();
+        let (store, own) = (kernel.store.clone(), kernel.clone());
         let random = random_bytes::<15>().map_err(|error| Failure::new(error.to_string()))?;
         let password = SecretString::new(URL_SAFE_NO_PAD.encode(random));
         aim_identity::set_up::initialise(&kernel, ORGANIZATION, EMAIL, &password).await?;
@@ -76,6 +78,7 @@ impl Stage {
         Ok(Self {
             folder,
             store,
+            kernel: own,
             client,
             password,
             token,
@@ -144,7 +147,8 @@ pub(crate) async fn run(address: SocketAddr, exit: bool) -> Outcome {
     ));
     let as_expected = report(&play);
     if !exit {
-        farewell(&stage);
+        let link = aim_identity::sessions::sign_in_link(&stage.kernel, EMAIL).await?;
+        farewell(&stage, &link);
         tokio::select! {
             () = stop_signal() => {}
             _ = &mut stage.server => return Err(Failure::new("the server has stopped by itself")),
@@ -188,11 +192,12 @@ fn report(play: &Play) -> bool {
 }
 
 /// How to go on from here.
-fn farewell(stage: &Stage) {
-    let (password, token) = (stage.password.expose(), stage.token.expose());
+fn farewell(stage: &Stage, link: &SecretString) {
+    let (password, token, link) = (stage.password.expose(), stage.token.expose(), link.expose());
     terminal::raw(&format!(
         "
 The server goes on at {server}, with its data in {folder}, until Ctrl-C.
+Console:       {server}/sign-in#token={link} (once, within 5 minutes)
 Sign in:       {EMAIL}, password {password}
 Access token:  {token}
 
