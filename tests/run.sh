@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check and test: `tests/run.sh [all|lint|test]`. Needs Rust, a C compiler and python3; finds or
-# installs PostgreSQL, starts one of its own on a free port and always stops it. Asks nothing.
+# installs PostgreSQL and Chromium, starts a PostgreSQL of its own on a free port and always stops it. Asks nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -115,8 +115,51 @@ start_postgres() {
   say "PostgreSQL: $("$postgres_bin/postgres" --version | head -n 1), port $port"
 }
 
+# Chromium with its driver, from Debian's packages. The tests start and stop the driver themselves.
+need_browser() {
+  export AIM_TEST_BROWSER=required
+  command -v chromedriver >/dev/null && return 0
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "the browser tests need Chromium: install the packages chromium and chromium-driver" >&2
+    return 1
+  fi
+  say "installing Chromium and its driver"
+  DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null
+}
+
+# axe-core judges whether the pages are accessible. It is MPL-2.0, used by tests alone and part of nothing that
+# ships, so it is fetched: this version, with this content.
+AXE_VERSION=4.14.1
+AXE_SHA512=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+
+need_axe() {
+  local folder="${CARGO_TARGET_DIR:-target}/axe-core-$AXE_VERSION"
+  export AIM_TEST_AXE="$PWD/$folder/package/axe.min.js"
+  case "$folder" in /*) AIM_TEST_AXE="$folder/package/axe.min.js" ;; esac
+  [ -f "$AIM_TEST_AXE" ] && return 0
+  if ! command -v npm >/dev/null; then
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+      echo "axe-core is fetched with npm: install the package npm, or name axe.min.js in AIM_TEST_AXE" >&2
+      return 1
+    fi
+    say "installing npm"
+    DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm >/dev/null
+  fi
+  say "fetching axe-core $AXE_VERSION"
+  (cd "$work" && npm pack --silent "axe-core@$AXE_VERSION" >/dev/null)
+  local packed="$work/axe-core-$AXE_VERSION.tgz"
+  [ "$(sha512sum <"$packed" | cut -d' ' -f1)" = "$AXE_SHA512" ] ||
+    { echo "axe-core $AXE_VERSION is not what it was" >&2; return 1; }
+  mkdir -p "$folder"
+  tar -xzf "$packed" -C "$folder" package/axe.min.js package/LICENSE
+}
+
 run_tests() {
   start_postgres
+  need_browser
+  need_axe
   say "tests, community, on SQLite and PostgreSQL"
   cargo test --locked --workspace
   say "tests, premium, on SQLite and PostgreSQL"
