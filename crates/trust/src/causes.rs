@@ -57,7 +57,7 @@ pub fn explain(before: Option<&Inputs>, after: &Inputs) -> Vec<Cause> {
             cause: "adjustment".to_owned(),
             before: Some(old),
             after: Some(new),
-            words: format!("Adjustments by hand came to {old:+} points and come to {new:+}."),
+            words: format!("Adjustments by hand: {old:+} points before, {new:+} now.").replace("+0", "0"),
             events: Vec::new(),
         });
     }

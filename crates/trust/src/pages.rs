@@ -194,7 +194,7 @@ fn line(history: &TrustHistory, score: Option<i64>, now: Timestamp) -> Fragment 
             },
         })
         .collect();
-    markers.reverse();
+    markers.sort_by_key(|marker| marker.at);
     chart::line("Trust score", now, &points, &markers, 0, 100)
 }
 
@@ -247,7 +247,7 @@ impl TrendsPage<'_> {
             .collect();
         let unscored = days.iter().map(|spread| spread.unscored as f64).collect();
         series.push(Series::new("Unscored", "neutral", unscored));
-        chart::stacked_bars("Agents by trust score", &labels, &series)
+        chart::stacked_levels("Agents by trust score", &labels, &series)
     }
 
     fn average(&self, trends: &Trends) -> Fragment {

@@ -1,12 +1,14 @@
 //! `config/aim.toml`: the defaults with the documentation of the settings as comments.
 
+use aim_platform::ThreatLimits;
+use aim_platform::TrustWeights;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::settings::{
     ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings, SecuritySettings,
-    ServerSettings, Settings, SmtpSettings, VerificationSettings,
+    ServerSettings, Settings, SmtpSettings, TrustSettings, VerificationSettings,
 };
 
 /// How long a comment line may be.
@@ -29,8 +31,11 @@ pub fn default_document() -> String {
     section::<KeySettings>(&mut text, "keys", &settings.keys);
     section::<LimitSettings>(&mut text, "limits", &settings.limits);
     section::<VerificationSettings>(&mut text, "verification", &settings.verification);
+    section::<TrustSettings>(&mut text, "trust", &settings.trust);
+    section::<TrustWeights>(&mut text, "trust.weights", &settings.trust.weights);
     section::<OutboundSettings>(&mut text, "outbound", &settings.outbound);
     section::<SmtpSettings>(&mut text, "smtp", &settings.smtp);
+    section::<ThreatLimits>(&mut text, "threats", &settings.threats);
     section::<ConsoleSettings>(&mut text, "console", &settings.console);
     section::<LogSettings>(&mut text, "log", &settings.log);
     text
@@ -41,7 +46,9 @@ fn section<T: PartialSchema>(text: &mut String, name: &str, values: &impl Serial
     text.push('\n');
     comment(text, description(&schema));
     text.push_str(&format!("[{name}]\n"));
-    for line in toml::to_string(values).unwrap_or_default().lines() {
+    let values = toml::to_string(values).unwrap_or_default();
+    // A table inside is a section of its own.
+    for line in values.lines().take_while(|line| !line.is_empty()) {
         let key = line.split(" = ").next().unwrap_or_default();
         comment(
             text,

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use aim_client::read_private;
 use aim_crypto::secret::SecretString;
-use aim_platform::{MailServer, PlatformConfig, SmtpSecurity};
+use aim_platform::{MailServer, PlatformConfig, SmtpSecurity, ThreatLimits, TrustRules, TrustWeights};
 use aim_store::DatabaseConfig;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,12 @@ pub struct Settings {
     pub verification: VerificationSettings,
     /// `[outbound]`
     pub outbound: OutboundSettings,
+    /// `[trust]`
+    pub trust: TrustSettings,
     /// `[smtp]`
     pub smtp: SmtpSettings,
+    /// `[threats]`
+    pub threats: ThreatLimits,
     /// `[console]`
     pub console: ConsoleSettings,
     /// `[log]`
@@ -121,6 +125,18 @@ pub struct OutboundSettings {
     pub allow: Vec<String>,
 }
 
+/// How agents' trust is scored; docs/TRUST.md has the formula.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrustSettings {
+    /// The days in which a recorded event loses half its weight.
+    pub half_life_days: i64,
+    /// How many decided actions it takes before an agent has a score.
+    pub minimum_events: i64,
+    /// What each factor counts.
+    pub weights: TrustWeights,
+}
+
 /// Mail about alerts. The server is trusted to be the one that is named: its certificate is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -157,6 +173,11 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// error, warn, info, debug or trace; also by part, as in "info,aim_store=debug".
     pub level: String,
+    /// An OpenTelemetry collector that is sent a trace of each request (OTLP over HTTP), such as
+    /// http://127.0.0.1:4318; empty: nothing is traced.
+    pub traces_url: String,
+    /// How many of a hundred requests are traced, where the caller's own trace does not decide it.
+    pub traces_percent: i64,
 }
 
 /// The form of log lines.
@@ -231,6 +252,17 @@ impl Default for VerificationSettings {
     }
 }
 
+impl Default for TrustSettings {
+    fn default() -> Self {
+        let rules = TrustRules::default();
+        Self {
+            half_life_days: rules.half_life_days,
+            minimum_events: rules.minimum_events,
+            weights: rules.weights,
+        }
+    }
+}
+
 impl Default for SmtpSettings {
     fn default() -> Self {
         Self {
@@ -259,6 +291,34 @@ impl Default for LogSettings {
         Self {
             format: LogFormat::Text,
             level: "info".to_owned(),
+            traces_url: String::new(),
+            traces_percent: 100,
+        }
+    }
+}
+
+impl TrustSettings {
+    fn check(&self) -> Result<(), ConfigurationError> {
+        within("trust.half_life_days", self.half_life_days, 1..=365)?;
+        within("trust.minimum_events", self.minimum_events, 1..=1_000_000)?;
+        let weights = self.weights.named();
+        for (name, weight) in weights {
+            within(&format!("trust.weights.{name}"), i64::from(weight), 0..=100)?;
+        }
+        if weights.iter().all(|(_, weight)| *weight == 0) {
+            return Err(ConfigurationError::of(
+                "trust.weights",
+                "give at least one factor a weight above 0",
+            ));
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> TrustRules {
+        TrustRules {
+            half_life_days: self.half_life_days,
+            minimum_events: self.minimum_events,
+            weights: self.weights,
         }
     }
 }
@@ -333,11 +393,15 @@ impl Settings {
             1..=10_080,
         )?;
         self.outbound_networks()?;
+        self.trust.check()?;
         if !self.smtp.host.is_empty() && !self.smtp.from.contains('@') {
             return Err(ConfigurationError::of(
                 "smtp.from",
                 "say whom mail is from, such as AIM <aim@example.com>",
             ));
+        }
+        for (key, value, least, most) in self.threats.bounds() {
+            within(&format!("threats.{key}"), value, least..=most)?;
         }
         for (key, url) in [
             ("console.learn_more_url", &self.console.learn_more_url),
@@ -351,6 +415,14 @@ impl Settings {
                     "write an address that starts with https://, http:// or mailto:",
                 ));
             }
+        }
+        within("log.traces_percent", self.log.traces_percent, 0..=100)?;
+        let collector = &self.log.traces_url;
+        if !collector.is_empty() && !collector.starts_with("http://") && !collector.starts_with("https://") {
+            return Err(ConfigurationError::of(
+                "log.traces_url",
+                "write it as http://HOST:4318, or leave it empty",
+            ));
         }
         tracing_subscriber::EnvFilter::try_new(&self.log.level)
             .map_err(|error| ConfigurationError::of("log.level", format!("this is no level: {error}")))?;
@@ -391,6 +463,7 @@ impl Settings {
             key_lifetime_days: self.keys.lifetime_days,
             key_grace_hours: self.keys.grace_hours,
             approval_minutes: self.verification.approval_minutes,
+            trust: self.trust.rules(),
             sign_in_attempts: self.security.sign_in_attempts,
             requests_per_second: self.limits.requests_per_second,
             anonymous_requests_per_second: self.limits.anonymous_requests_per_second,
@@ -399,6 +472,7 @@ impl Settings {
             upgrade_url: self.console.upgrade_url.clone(),
             outbound_allow: self.outbound_networks().unwrap_or_default(),
             mail: None,
+            threats: self.threats,
             ..PlatformConfig::default()
         }
     }
@@ -514,7 +588,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_is_refused_by_its_key() {
         type Spoil = fn(&mut Settings);
-        let cases: [(&str, Spoil); 12] = [
+        let cases: [(&str, Spoil); 14] = [
             ("server.bind", |settings| {
                 settings.server.bind = "localhost".to_owned()
             }),
@@ -538,6 +612,10 @@ mod tests {
             ("outbound.allow", |settings| {
                 settings.outbound.allow = vec!["10.0.0.0".to_owned()]
             }),
+            ("trust.half_life_days", |settings| {
+                settings.trust.half_life_days = 0
+            }),
+            ("trust.weights.age", |settings| settings.trust.weights.age = 101),
             ("smtp.from", |settings| {
                 settings.smtp.host = "mail.example".to_owned()
             }),

@@ -106,10 +106,26 @@ fn open_svg(html: &mut String, title: &str, words: &str) {
     );
 }
 
-fn legend(html: &mut String, series: &[Series]) {
+/// What a series comes to in words: its sum, or where it stands at the end.
+#[derive(Clone, Copy)]
+enum Sum {
+    All,
+    Last,
+}
+
+impl Sum {
+    fn of(self, one: &Series) -> f64 {
+        match self {
+            Self::All => one.values.iter().sum(),
+            Self::Last => one.values.last().copied().unwrap_or_default(),
+        }
+    }
+}
+
+fn legend(html: &mut String, series: &[Series], sum: Sum) {
     html.push_str("<ul class=\"chart-legend\">");
     for one in series {
-        let total: f64 = one.values.iter().sum();
+        let total = sum.of(one);
         let _ = write!(
             html,
             "<li><span class=\"swatch tone-{}\"></span>{} <strong>{}</strong></li>",
@@ -146,11 +162,22 @@ fn hidden_table(html: &mut String, title: &str, labels: &[String], series: &[Ser
 /// Stacked bars over time; `labels` name the steps ("10:00"), each series has a value for each.
 #[must_use]
 pub fn stacked_bars(title: &str, labels: &[String], series: &[Series]) -> Fragment {
+    stacked(title, labels, series, Sum::All)
+}
+
+/// The same for levels, such as how many there are of a kind: a sum over time would mean nothing, so the legend
+/// says where each stands at the end.
+#[must_use]
+pub fn stacked_levels(title: &str, labels: &[String], series: &[Series]) -> Fragment {
+    stacked(title, labels, series, Sum::Last)
+}
+
+fn stacked(title: &str, labels: &[String], series: &[Series], sum: Sum) -> Fragment {
     let sum_at = |index: usize| -> f64 { series.iter().filter_map(|one| one.values.get(index)).sum() };
     let top = nice_top((0..labels.len()).map(sum_at).fold(0.0, f64::max));
     let totals: Vec<String> = series
         .iter()
-        .map(|one| format!("{} {}", one.name, grouped(one.values.iter().sum())))
+        .map(|one| format!("{} {}", one.name, grouped(sum.of(one))))
         .collect();
     let words = format!("{} steps; {}", labels.len(), totals.join(", "));
     let mut html = String::new();
@@ -201,7 +228,7 @@ pub fn stacked_bars(title: &str, labels: &[String], series: &[Series]) -> Fragme
     html.push_str("</svg>");
     x_axis(&mut html, labels, 6);
     html.push_str("</div><figcaption>");
-    legend(&mut html, series);
+    legend(&mut html, series, sum);
     html.push_str("</figcaption>");
     hidden_table(&mut html, title, labels, series);
     html.push_str("</figure>");

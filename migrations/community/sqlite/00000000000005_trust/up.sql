@@ -5,7 +5,7 @@ CREATE TABLE trust_scores (
   agent_id BLOB NOT NULL CHECK (length(agent_id) = 16),
   score INTEGER,
   level TEXT NOT NULL,
-  inputs TEXT CHECK (json_valid(inputs)),
+  inputs TEXT CHECK (inputs IS NULL OR json_valid(inputs)),
   computed_at INTEGER,
   changed_at INTEGER,
   next_at INTEGER,
