@@ -219,6 +219,27 @@ pub(super) fn words_of(code: &str) -> String {
         .map_or_else(|| ui::in_words(code), |known| sentence(known.text()))
 }
 
+/// The words as HTML, with what stands between backticks as code.
+fn marked(words: &str) -> Fragment {
+    let parts = words.split('`').enumerate().map(|(index, part)| {
+        let text = Fragment::text(part);
+        if index % 2 == 1 {
+            format!("<code>{text}</code>")
+        } else {
+            text.to_string()
+        }
+    });
+    Fragment::trusted(parts.collect())
+}
+
+/// How an agent proved itself, in words.
+fn proof_in_words(scheme: &str) -> String {
+    match scheme {
+        "rfc9421" => "HTTP message signature (RFC 9421)".to_owned(),
+        scheme => ui::in_words(scheme),
+    }
+}
+
 /// A text that begins and ends as a sentence does.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
@@ -256,6 +277,7 @@ mod tests {
             );
             assert!(short(code.slug()).chars().count() < 32, "{}", short(code.slug()));
         }
+        assert_eq!(marked("No `a<b` here").as_str(), "No <code>a&lt;b</code> here");
         assert_eq!(words_of("future.code"), "Future.code");
         assert_eq!(short("scope.rate_limit"), "Scope rate limit");
     }
