@@ -24,7 +24,7 @@ pub(super) struct ListQuery {
     tag: String,
     sort: String,
     cursor: Option<String>,
-    /// The name of a server to be registered: the dialog opens with it.
+    /// The name of a server to be registered, which an agent found: the dialog's form begins with it.
     register: String,
 }
 

@@ -1,5 +1,6 @@
 //! The console's part of MCP servers: the registry, a server's page, and the tab of an agent.
 
+mod lines;
 mod list;
 mod server;
 mod tab;

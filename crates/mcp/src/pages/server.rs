@@ -13,10 +13,13 @@ use askama::Template;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::words;
+use super::{
+    lines::{self, Line},
+    words,
+};
 use crate::{
     AttestationService, ConnectionService, ManifestService, ServerService,
-    attestations::AttestationList,
+    attestations::{AttestationList, AttestationView},
     connections::ConnectedAgents,
     manifests::{Change, ManifestOutline, ManifestVersion},
     servers::{McpServerId, McpServerKind, ServerStatus, ServerView, challenge_message},
@@ -96,13 +99,27 @@ impl ServerPage<'_> {
         Some(format!("user:{}", self.server.owner_id?))
     }
 
-    /// A member of an item as text: words as they are, everything else as JSON.
-    fn shown(&self, members: &Map<String, Value>, member: &str) -> String {
-        match members.get(member) {
+    /// What changed of a member, line by line: words as they are, everything else as JSON.
+    fn lines(&self, change: &Change, member: &str) -> Vec<Line> {
+        let text = |members: &Map<String, Value>| match members.get(member) {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
             Some(value) => serde_json::to_string_pretty(value).unwrap_or_default(),
-        }
+        };
+        lines::between(&text(&change.before), &text(&change.after))
+    }
+
+    /// How many agents had attested the version before the one that counts, where that one is looked at.
+    fn drifted_from(&self, manifests: &Manifests) -> Option<(i64, i64)> {
+        let seen = manifests.seen.as_ref()?;
+        let before = seen
+            .compared_with
+            .filter(|_| seen.outline.version == manifests.total)?;
+        let outline = manifests
+            .versions
+            .iter()
+            .find(|version| version.version == before)?;
+        (outline.attested_by > 0).then_some((before, outline.attested_by))
     }
 
     /// The names of a tool's arguments.
@@ -115,6 +132,15 @@ impl ServerPage<'_> {
                 .collect::<Vec<_>>()
                 .join(", ")
         })
+    }
+
+    /// A word that does not count is not shown as a good one, however fresh it is.
+    fn tone_of(&self, attestation: &AttestationView) -> &'static str {
+        if attestation.counts {
+            words::tone(attestation.freshness)
+        } else {
+            "neutral"
+        }
     }
 
     fn members(&self, change: &Change) -> String {
