@@ -6,6 +6,8 @@ mod bed;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod tenants;
