@@ -15,13 +15,18 @@ use aim_core::{
 use aim_crypto::token::TokenPepper;
 use aim_platform::{
     Authenticated, Authenticator, EditionInfo, Kernel, Module, OpenApiDocument, PlatformConfig, RequestHead,
-    ServiceConfig, auth::AuthFuture, configure, shell, shell_state,
+    ServiceConfig,
+    auth::AuthFuture,
+    configure,
+    console::{AgentHeader, ConsoleRegistry},
+    shell, shell_state,
 };
 use aim_store::{
     COMMUNITY_MIGRATIONS, DatabaseConfig, Db, Scope, Store, each,
     schema::{agents, audit_log, organizations},
 };
 use aim_violations::{
+    Violations,
     audit_log::AuditLogService,
     capabilities::CapabilityService,
     policies::PolicyService,
@@ -241,9 +246,21 @@ impl House {
         )
     }
 
+    /// A page of the console, as a browser asks for it.
+    pub(crate) async fn look(&self, ctx: &Ctx, path: &str) -> Answer {
+        let call = request(ctx, "GET", path).insert_header(("accept", "text/html"));
+        let violations = Violations::new(&self.kernel);
+        self.send_to(vec![Arc::new(Heads), Arc::new(violations)], call)
+            .await
+    }
+
     /// Sends a request to the routes of the four areas behind the web shell.
     pub(crate) async fn send(&self, call: TestRequest) -> Answer {
-        let modules: Vec<Arc<dyn Module>> = vec![Arc::new(Areas(self.kernel.clone()))];
+        self.send_to(vec![Arc::new(Areas(self.kernel.clone()))], call)
+            .await
+    }
+
+    async fn send_to(&self, modules: Vec<Arc<dyn Module>>, call: TestRequest) -> Answer {
         let state = shell_state(&self.kernel, &modules);
         let edition = EditionInfo {
             edition: "test".to_owned(),
@@ -319,6 +336,25 @@ impl Module for Areas {
 
     fn authenticators(&self) -> Vec<Arc<dyn Authenticator>> {
         vec![Arc::new(ByHeader)]
+    }
+}
+
+/// What identity adds to the pages of an agent: its head.
+struct Heads;
+
+impl Module for Heads {
+    fn name(&self) -> &'static str {
+        "heads"
+    }
+
+    fn routes(&self, _: &mut ServiceConfig<'_>) {}
+
+    fn authenticators(&self) -> Vec<Arc<dyn Authenticator>> {
+        vec![Arc::new(ByHeader)]
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        console.agent_header(|_, _| async { Ok(AgentHeader::default()) });
     }
 }
 

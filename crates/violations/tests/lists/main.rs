@@ -10,6 +10,7 @@
 
 mod audit_log;
 mod capabilities;
+mod capability_pages;
 mod house;
 mod plans;
 mod policies;
