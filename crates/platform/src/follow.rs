@@ -3,7 +3,13 @@
 //! given the records in order, by one node at a time, and says what is to be written about them; that is
 //! committed together with its place in the log, so each record takes effect exactly once.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aim_audit::Record;
 use aim_core::{Result, Timestamp};
@@ -87,11 +93,20 @@ pub(crate) fn records_count(db: &mut Db) -> aim_store::Result<i64> {
     Ok(each!(db, c => audit_head::table.find(1).select(audit_head::size).first(c))?)
 }
 
+/// The batches that were read last. The followers of a node go on at nearly the same place, so what one of
+/// them read serves the others: the log is read about once, however many follow it. Records never change,
+/// but for details that are erased; a follower may still be given what was erased a moment ago.
+type Shelf = Arc<Mutex<VecDeque<Arc<[Record]>>>>;
+
+/// How many batches are kept for the others.
+const SHELF: usize = 4;
+
 /// Runs the followers of this node.
 #[derive(Clone)]
 pub struct FollowRunner {
     kernel: Kernel,
     followers: Arc<[Follower]>,
+    shelf: Shelf,
 }
 
 /// One follower as this node sees it.
@@ -107,7 +122,37 @@ impl FollowRunner {
         Self {
             kernel,
             followers: followers.into(),
+            shelf: Arc::default(),
         }
+    }
+
+    /// The records from `from` on, at most a batch of them; none when the log ends there.
+    async fn batch_from(&self, from: i64) -> Result<Option<Arc<[Record]>>> {
+        if let Some(kept) = self.kept(from) {
+            return Ok(Some(kept));
+        }
+        let read = self
+            .kernel
+            .store
+            .read(Scope::Installation, move |db| records_from(db, from, BATCH))
+            .await?;
+        if read.is_empty() {
+            return Ok(None);
+        }
+        let batch: Arc<[Record]> = read.into();
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.push_back(Arc::clone(&batch));
+        while shelf.len() > SHELF {
+            shelf.pop_front();
+        }
+        Ok(Some(batch))
+    }
+
+    /// The batch that begins at `from`, if another follower has read it just now.
+    fn kept(&self, from: i64) -> Option<Arc<[Record]>> {
+        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = |batch: &&Arc<[Record]>| batch.first().is_some_and(|first| first.leaf_index == from);
+        shelf.iter().find(begins).cloned()
     }
 
     /// Makes sure each follower has its row.
@@ -227,22 +272,16 @@ impl FollowRunner {
             return Ok(false);
         };
         let from = place.next;
-        let records = store
-            .read(Scope::Installation, move |db| records_from(db, from, BATCH))
-            .await?;
-        let Some(last) = records.last() else {
+        let Some(records) = self.batch_from(from).await? else {
             return Ok(false);
         };
-        let (to, full) = (
-            last.leaf_index + 1,
-            records.len() >= usize::try_from(BATCH).unwrap_or(0),
-        );
-        let effect = (follower.consider)(now, records.into()).await?;
-        let effect = std::sync::Mutex::new(effect);
+        let to = records.last().map_or(from, |last| last.leaf_index + 1);
+        let full = records.len() >= usize::try_from(BATCH).unwrap_or(0);
+        let effect = Mutex::new((follower.consider)(now, records).await?);
         let moved = store
             .write(Scope::Installation, move |db| {
                 let moved = followers::advance(db, name, &owner, from, to)?;
-                let effect = effect.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let effect = effect.lock().unwrap_or_else(PoisonError::into_inner);
                 match &*effect {
                     Some(effect) if moved => effect(db)?,
                     _ => {}
@@ -256,7 +295,8 @@ impl FollowRunner {
             return Ok(false);
         }
         place.next = to;
+        let more = full || self.kept(to).is_some();
         metrics::gauge!("aim_follower_next_index", "follower" => name).set(to as f64);
-        Ok(full)
+        Ok(more)
     }
 }
