@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use aim_platform::{Follower, Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
+use aim_platform::{
+    Follower, Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry, retention::Retained,
+};
 
 pub mod causes;
 mod elsewhere;
@@ -17,6 +19,7 @@ pub mod model;
 mod pages;
 pub mod policy;
 pub mod recompute;
+mod retention;
 mod routes;
 pub mod schema;
 pub mod score;
@@ -66,6 +69,10 @@ impl Module for Trust {
 
     fn jobs(&self) -> Vec<Job> {
         jobs::all(&self.kernel)
+    }
+
+    fn retained(&self) -> Vec<Retained> {
+        retention::all()
     }
 
     fn followers(&self) -> Vec<Follower> {

@@ -16,6 +16,8 @@ mod policies;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod scores;
 #[cfg(test)]
 mod trends;
