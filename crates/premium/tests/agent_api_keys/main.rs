@@ -8,4 +8,6 @@ mod creation;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod use_of_keys;
