@@ -116,7 +116,7 @@ async fn the_list_keeps_its_filters_in_the_url_and_shows_what_fits() {
 
         let (status, html) = page(&world, "viewer", "/agents").await;
         assert_eq!(status, 200);
-        assert!(html.contains("Billing &lt;script&gt;"), "a name is text");
+        assert!(html.contains("Billing &#60;script&#62;"), "a name is text");
         assert!(!html.contains("<script>"));
         assert!(html.contains(&format!("href=\"/agents/{reader}\"")));
         assert!(html.contains(">ada@example.com<") || html.contains("Owner"));
@@ -132,7 +132,7 @@ async fn the_list_keeps_its_filters_in_the_url_and_shows_what_fits() {
         ] {
             let (status, html) = page(&world, "viewer", &format!("/agents?{query}")).await;
             assert_eq!(status, 200, "{query}");
-            assert_eq!(html.contains("Billing &lt;"), billing, "{query}");
+            assert_eq!(html.contains("Billing &#60;"), billing, "{query}");
             assert_eq!(html.contains(&reader.to_string()), reading, "{query}");
         }
         let (_, html) = page(&world, "viewer", "/agents?q=reader&sort=name").await;
@@ -163,7 +163,7 @@ async fn a_role_is_offered_what_it_may_do_and_nothing_more() {
         ] {
             let (_, html) = page(&world, role, &list).await;
             assert_eq!(html.contains("data-open=\"register\""), registers, "{role}");
-            assert_eq!(html.contains("data-select"), suspends, "{role}");
+            assert_eq!(html.contains("<table data-select>"), suspends, "{role}");
             let (status, html) = page(&world, role, &own).await;
             assert_eq!(status, 200);
             assert_eq!(html.contains("id=\"suspend-agent\""), suspends, "{role}");
@@ -221,7 +221,7 @@ async fn an_agents_summary_tells_who_it_is_and_what_it_did() {
         );
         assert!(html.contains("3 denied"));
         assert!(html.contains("ledger-mcp"));
-        assert!(html.contains("sends &lt;b&gt;invoices"));
+        assert!(html.contains("sends &#60;b&#62;invoices"));
         assert!(html.contains(&agent.to_string()));
     }
 }
