@@ -7,6 +7,7 @@ use aim_compliance::Compliance;
 use aim_identity::Identity;
 use aim_key_vault::KeyVault;
 use aim_mcp::McpServers;
+use aim_monitoring::Monitoring;
 use aim_platform::{EditionInfo, Kernel, Module};
 use aim_store::{COMMUNITY_MIGRATIONS, MigrationSet};
 use aim_threats::Threats;
@@ -23,6 +24,8 @@ pub struct Community {
     pub violations: Violations,
     /// MCP servers.
     pub mcp: McpServers,
+    /// The live feed, activity, alerts and their delivery.
+    pub monitoring: Monitoring,
     /// The wire forms of the published SDKs.
     pub compat: Compat,
     /// Trust scores.
@@ -47,6 +50,7 @@ impl Community {
             compat,
             trust: Trust::new(kernel),
             threats: Threats::new(kernel),
+            monitoring: Monitoring::new(kernel),
         }
     }
 
@@ -60,6 +64,7 @@ impl Community {
             Arc::new(self.mcp.clone()),
             Arc::new(self.trust.clone()),
             Arc::new(self.threats.clone()),
+            Arc::new(self.monitoring.clone()),
         ]
     }
 }

@@ -2,17 +2,21 @@
 //! and their delivery to webhooks and mailboxes. All of it is made from the audit log, so it shows what
 //! happened and nothing else; it decides nothing.
 
-use aim_platform::{Follower, Job, Kernel, Module, Retained, ServiceConfig};
+use actix_web::web;
+use aim_platform::{Follower, Job, Kernel, Module, Retained, ServiceConfig, console::ConsoleRegistry};
 
 pub mod activity;
 pub mod alerts;
 pub mod feed;
+pub mod overview;
+mod pages;
 pub mod schema;
 pub mod webhooks;
 
 use activity::ActivityService;
 use alerts::AlertService;
 use feed::{FeedService, Hub};
+use overview::OverviewService;
 use webhooks::{Deliverer, WebhookService};
 
 /// The capability as the composition root sees it.
@@ -90,6 +94,12 @@ impl Module for Monitoring {
         alerts::routes::register(config, &self.alerts);
         feed::routes::register(config, &self.feed, &self.hub);
         webhooks::routes::register(config, &self.webhooks);
+        let overview = OverviewService::new(&self.kernel, &self.activity, &self.alerts);
+        config.app_data(web::Data::new(overview));
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console, &self.alerts);
     }
 
     fn jobs(&self) -> Vec<Job> {

@@ -60,6 +60,9 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
     if path.starts_with("mcp-servers") || path.starts_with("agents/{id}/mcp-servers") {
         return mcp_case(tenant, path, &route.method).await;
     }
+    if path.starts_with("alert") || path.starts_with("webhooks") {
+        return monitoring_case(tenant, path, &route.method).await;
+    }
     if path.starts_with("retention") {
         return case_of_retention(tenant, path, &route.method).await;
     }
@@ -411,6 +414,58 @@ async fn decided(agent: &TestAgent<'_>, path: &str) -> (Vec<String>, Option<Valu
         _ => None,
     };
     (vec![decision.member("id")], body)
+}
+
+/// Alerts, what raises them, and webhooks.
+async fn monitoring_case<'a>(tenant: TenantOf<'a>, path: &str, method: &Method) -> Case<'a> {
+    let administrator = tenant.user(Role::Admin).await;
+    let agent = tenant.agent(&fresh_name(), &[]).await;
+    if path.starts_with("alerts/{id}") {
+        // A suspension raises an alert, once the log is followed.
+        let reason = json!({"reason": "its host was broken into"});
+        let _ = administrator
+            .post(&agent.path("/suspend"), &reason)
+            .await
+            .expect(200);
+        let followers = tenant.app().parts.follow_runner();
+        followers.catch_up().await.expect("followers");
+        let target = format!("/api/v1/alerts?agent_id={}", agent.id);
+        let alerts = administrator.get(&target).await.expect(200);
+        let id = alerts["alerts"][0]["id"].as_str().expect("an alert").to_owned();
+        let body = match path.rsplit_once('/').map_or("", |(_, verb)| verb) {
+            "resolve" => Some(json!({"note": "it was a drill"})),
+            "assign" => Some(json!({"user_id": null})),
+            "acknowledge" => Some(json!({})),
+            _ => None,
+        };
+        return Case {
+            ids: vec![id],
+            body,
+            agent,
+        };
+    }
+    // A name that is none: nothing leaves this machine.
+    let webhook = || json!({"name": fresh_name(), "url": "https://receiver.invalid/hook"});
+    let rule = json!({"kind": "denials_burst", "enabled": true, "severity": null, "cooldown_minutes": 5});
+    let mut ids = Vec::new();
+    if path.starts_with("webhooks/{id}") {
+        let made = administrator.post("/api/v1/webhooks", &webhook()).await;
+        let _ = made.expect(201);
+        ids.push(made.member("id"));
+        if path.ends_with("replay") {
+            let target = format!("/api/v1/webhooks/{}/test", made.member("id"));
+            let tested = administrator.send(Method::POST, &target, None).await;
+            let _ = tested.expect(200);
+            ids.push(tested.member("id"));
+        }
+    }
+    let body = match (method.as_str(), path) {
+        ("PUT", "alert-rules") => Some(rule),
+        ("POST", "alert-rules/reset") => Some(json!({"kind": "denials_burst"})),
+        ("POST", "webhooks") | ("PUT", "webhooks/{id}") => Some(webhook()),
+        _ => None,
+    };
+    Case { ids, body, agent }
 }
 
 /// What findings lead to, and one that a forged signature made.

@@ -211,6 +211,7 @@ pub fn routes(premium: bool) -> Vec<Route> {
     table.extend(trust());
     table.extend(mcp_servers());
     table.extend(threats());
+    table.extend(monitoring());
     table.extend(compatibility());
     if premium {
         table.extend([
@@ -440,6 +441,41 @@ fn decisions() -> Vec<Route> {
         get("/api/v1/retention/holds", people("compliance:read")),
         post("/api/v1/retention/holds", people("retention:write"), 201),
         delete("/api/v1/retention/holds/{id}", people("retention:write")),
+    ]
+}
+
+fn monitoring() -> Vec<Route> {
+    let put = |path, who| Route {
+        method: Method::PUT,
+        path,
+        who,
+        success: 200,
+    };
+    vec![
+        get("/api/v1/activity", people("events:read")),
+        get("/api/v1/events", people("events:read")),
+        get("/api/v1/events/stream", people("events:read")),
+        get("/api/v1/alerts", people("alerts:read")),
+        get("/api/v1/alerts/count", people("alerts:read")),
+        get("/api/v1/alerts/{id}", people("alerts:read")),
+        post("/api/v1/alerts/{id}/acknowledge", people("alerts:handle"), 200),
+        post("/api/v1/alerts/{id}/resolve", people("alerts:handle"), 200),
+        post("/api/v1/alerts/{id}/assign", people("alerts:handle"), 200),
+        get("/api/v1/alert-rules", people("alerts:read")),
+        put("/api/v1/alert-rules", people("alert_rules:write")),
+        post("/api/v1/alert-rules/reset", people("alert_rules:write"), 200),
+        get("/api/v1/webhooks", people("webhooks:read")),
+        post("/api/v1/webhooks", people("webhooks:write"), 201),
+        get("/api/v1/webhooks/{id}", people("webhooks:read")),
+        put("/api/v1/webhooks/{id}", people("webhooks:write")),
+        delete("/api/v1/webhooks/{id}", people("webhooks:write")),
+        post("/api/v1/webhooks/{id}/test", people("webhooks:write"), 200),
+        get("/api/v1/webhooks/{id}/deliveries", people("webhooks:read")),
+        post(
+            "/api/v1/webhooks/{id}/deliveries/{delivery_id}/replay",
+            people("webhooks:write"),
+            202,
+        ),
     ]
 }
 

@@ -7,7 +7,7 @@ use aim_decision::Severity;
 use aim_platform::{Job, Kernel};
 use aim_store::{
     Db, Scope, Store, each,
-    schema::{agent_keys, agents, audit_log, organizations},
+    schema::{agent_keys, agents, organizations},
 };
 use chrono::TimeDelta;
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
@@ -17,6 +17,20 @@ use super::{
     model::{AlertKind, NewAlert},
     raise, rules,
 };
+
+/// The columns of compliance's table that are read here: one log for the whole installation.
+mod theirs {
+    diesel::table! {
+        use aim_core::sql::{DbTime, DbUuid};
+        use diesel::sql_types::Bool;
+
+        audit_verifications (id) {
+            id -> DbUuid,
+            verified_at -> DbTime,
+            intact -> Bool,
+        }
+    }
+}
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(10 * 60);
@@ -117,12 +131,12 @@ async fn unverified_log(
     let alert = store
         .read(organization, move |db| {
             let rule = rules::of(db, organization, AlertKind::AuditUnverified)?;
-            let latest: Option<(Timestamp, String)> = each!(db, c => audit_log::table
-                .filter(audit_log::org_id.eq(organization))
-                .filter(audit_log::kind.eq("event"))
-                .filter(audit_log::action.eq("audit.verified"))
-                .order(audit_log::leaf_index.desc())
-                .select((audit_log::created_at, audit_log::outcome))
+            let latest: Option<(Timestamp, bool)> = each!(db, c => theirs::audit_verifications::table
+                .order(theirs::audit_verifications::verified_at.desc())
+                .select((
+                    theirs::audit_verifications::verified_at,
+                    theirs::audit_verifications::intact,
+                ))
                 .first(c)
                 .optional())?;
             Ok(audit_alert(organization, latest, since, rule.threshold, now))
@@ -134,7 +148,7 @@ async fn unverified_log(
 /// What is to be said about the latest verification.
 fn audit_alert(
     organization: OrganizationId,
-    latest: Option<(Timestamp, String)>,
+    latest: Option<(Timestamp, bool)>,
     since: Timestamp,
     days: i64,
     now: Timestamp,
@@ -151,12 +165,12 @@ fn audit_alert(
     };
     let overdue = TimeDelta::days(days);
     match latest {
-        Some((at, outcome)) if outcome != "ok" => Some(alert(
+        Some((at, false)) => Some(alert(
             Severity::Critical,
             "The audit log did not pass its verification".to_owned(),
-            json!({"verified_at": at, "outcome": outcome}),
+            json!({"verified_at": at, "intact": false}),
         )),
-        Some((at, _)) if now - at > overdue => Some(alert(
+        Some((at, true)) if now - at > overdue => Some(alert(
             Severity::Medium,
             format!("The audit log was not verified for {days} days"),
             json!({"verified_at": at, "threshold_days": days}),

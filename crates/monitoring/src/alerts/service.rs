@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aim_audit::Entry;
-use aim_core::{Code, Ctx, Error, OrganizationId, PageRequest, Result};
+use aim_core::{Code, Ctx, Error, OrganizationId, PageRequest, Result, UserId};
 use aim_platform::Kernel;
 use aim_store::Db;
 use serde_json::json;
@@ -66,6 +66,18 @@ impl AlertService {
                 let row = store::get(db, organization, id)?.ok_or_else(Error::not_found)?;
                 view(db, row)
             })
+            .await
+    }
+
+    /// Those who can be given an alert, by name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn people(&self, ctx: &Ctx) -> Result<Vec<(UserId, String)>> {
+        let organization = ctx.organization;
+        self.kernel
+            .store
+            .read(organization, move |db| store::people(db, organization))
             .await
     }
 

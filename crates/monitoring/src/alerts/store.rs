@@ -273,3 +273,17 @@ pub fn active_user(db: &mut Db, organization: OrganizationId, user: UserId) -> R
         .first(c)
         .optional())?)
 }
+
+/// The active users, by name.
+///
+/// # Errors
+/// The database's.
+pub fn people(db: &mut Db, organization: OrganizationId) -> Result<Vec<(UserId, String)>> {
+    Ok(each!(db, c => users::table
+        .filter(users::org_id.eq(organization))
+        .filter(users::status.eq("active"))
+        .order(users::name)
+        .limit(200)
+        .select((users::id, users::name))
+        .load(c))?)
+}

@@ -236,6 +236,7 @@ fn alert_of(record: &Record) -> Option<NewAlert> {
     }
 }
 
+/// One alert an agent, whatever it tries: an agent that makes up names of capabilities cannot make up alerts.
 fn critical_violation(record: &Record) -> Option<NewAlert> {
     // The leaf is read only where it can say so.
     if !record.leaf.contains(r#""severity":"critical""#) {
@@ -256,10 +257,6 @@ fn critical_violation(record: &Record) -> Option<NewAlert> {
             "decision_id": record.target_id,
             "leaf_index": record.leaf_index,
         }),
-        dedupe_key: format!(
-            "critical_violation:{}:{capability}",
-            record.agent_id.unwrap_or(crate::activity::model::EVERYBODY)
-        ),
         ..about(
             record,
             AlertKind::CriticalViolation,

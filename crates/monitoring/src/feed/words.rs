@@ -5,7 +5,7 @@ use serde_json::Value;
 /// What happened, for people: a sentence without a full stop. `agent` is the name of the agent it is about.
 #[must_use]
 pub fn sentence(kind: &str, action: &str, outcome: &str, agent: Option<&str>, facts: &Value) -> String {
-    let agent = agent.unwrap_or("an agent");
+    let (known, agent) = (agent, agent.unwrap_or("an agent"));
     let fact = |name: &str| facts.get(name).and_then(Value::as_str).unwrap_or_default();
     if kind == "decision" {
         let capability = fact("capability");
@@ -39,10 +39,24 @@ pub fn sentence(kind: &str, action: &str, outcome: &str, agent: Option<&str>, fa
         "capability.granted" => format!("{agent} was granted {}", fact("capability")),
         "capability.revoked" => format!("{agent} lost {}", fact("capability")),
         "capability_request.created" => format!("{agent} asks for {}", fact("capability")),
-        "alert.raised" => format!("Alert: {}", alert_words(fact("kind"))),
+        "alert.raised" => match known {
+            Some(agent) => format!("Alert: {} ({agent})", alert_words(fact("kind"))),
+            None => format!("Alert: {}", alert_words(fact("kind"))),
+        },
         "alert.resolved" => format!("Alert resolved: {}", alert_words(fact("kind"))),
         "trust.threshold_crossed" => format!("The trust score of {agent} fell below a threshold"),
         "trust.threshold_recovered" => format!("The trust score of {agent} recovered"),
+        "threat.found" => match known {
+            Some(agent) => format!("Threat: {} ({agent})", plain(fact("detector"))),
+            None => format!("Threat: {}", plain(fact("detector"))),
+        },
+        "threat.reviewed" => "A threat finding was reviewed".to_owned(),
+        "sign_in.succeeded" => "Somebody signed in".to_owned(),
+        "mcp_server.registered" => "An MCP server was registered".to_owned(),
+        "mcp_server.attested" => format!("{agent} attested the tools of an MCP server"),
+        "mcp_server.manifest_recorded" => "The tools of an MCP server were recorded".to_owned(),
+        "mcp_connection.added" => format!("{agent} was connected to an MCP server"),
+        "mcp_connection.removed" => format!("{agent} was disconnected from an MCP server"),
         "mcp_server.manifest_drift" => "An MCP server changed its tools after it was attested".to_owned(),
         _ => plain(action),
     }
@@ -61,10 +75,18 @@ fn alert_words(kind: &str) -> String {
         .to_lowercase()
 }
 
-/// `agent_api_key.created` as "Agent api key created".
+/// `agent_api_key.created` as "Agent API key created".
 #[must_use]
 pub fn plain(action: &str) -> String {
-    let words = action.replace(['.', '_', ':'], " ");
+    let words: Vec<&str> = action
+        .split(['.', '_', ':'])
+        .map(|word| match word {
+            "api" => "API",
+            "mcp" => "MCP",
+            other => other,
+        })
+        .collect();
+    let words = words.join(" ");
     let mut characters = words.chars();
     match characters.next() {
         Some(first) => first.to_uppercase().chain(characters).collect(),
@@ -112,7 +134,8 @@ mod tests {
     #[test]
     fn an_action_that_nobody_foresaw_is_told_in_its_own_words() {
         let say = |action| sentence("event", action, "ok", None, &Value::Null);
-        assert_eq!(say("agent_api_key.created"), "Agent api key created");
+        assert_eq!(say("agent_api_key.created"), "Agent API key created");
+        assert_eq!(say("mcp_server.deleted"), "MCP server deleted");
         assert_eq!(say(""), "");
     }
 

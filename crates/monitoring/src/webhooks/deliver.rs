@@ -155,6 +155,9 @@ impl Deliverer {
             response_status: None,
             error: Some(error),
         };
+        if !webhook.enabled && row.event != "webhook.test" {
+            return failed("the webhook was disabled before this was sent".to_owned());
+        }
         if Format::of(&webhook.format) == Format::Email {
             let Some(server) = &self.kernel.config.mail else {
                 return failed("no mail server is configured (smtp.host)".to_owned());

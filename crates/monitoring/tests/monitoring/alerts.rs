@@ -485,6 +485,30 @@ async fn keys_that_expired_and_a_log_that_nobody_verified_raise_one_alert_each()
         assert_eq!(expired[0].count, 1);
         let log = list(&bed, &bed.manager(), of_kind(AlertKind::AuditUnverified)).await;
         assert_eq!((log.len(), log[0].count), (1, 1));
+        assert_eq!(log[0].severity, "medium");
+
+        let resolve = Resolve {
+            note: "verified by hand".to_owned(),
+        };
+        bed.monitoring
+            .alerts()
+            .resolve(&bed.manager(), log[0].id, resolve)
+            .await
+            .unwrap();
+        let (id, now) = (aim_core::id::uuid_at(bed.now()).simple().to_string(), bed.now());
+        let values = if bed.database.kind == "sqlite" {
+            format!("(x'{id}', {}, 'job', 0, 5, '', 1)", now.timestamp_micros())
+        } else {
+            format!("('{id}', '{}', 'job', false, 5, '', 1)", now.to_text())
+        };
+        bed.database
+            .sql(&format!("INSERT INTO audit_verifications VALUES {values}"))
+            .await;
+        for job in bed.monitoring.jobs() {
+            (job.run)(bed.now()).await.unwrap();
+        }
+        let log = list(&bed, &bed.manager(), of_kind(AlertKind::AuditUnverified)).await;
+        assert_eq!((log.len(), log[0].severity.as_str()), (2, "critical"));
     })
     .await;
 }

@@ -1,22 +1,37 @@
 // Live lists. `<div data-feed="/api/v1/events/stream">` with `<template data-feed-item>`, `<ol class="feed">`, and if it
 // likes `[data-feed-state]`, `[data-feed-pause]` and `[data-feed-more]`. In the template `data-text="member"`,
-// `data-moment="member"`, `data-href="/path/{member}"` and `data-level="member"` (severity) are filled from the event.
+// `data-moment="member"`, `data-href="/path/{member}"`, `data-level="member"` (severity) and `data-outcome="member"` are filled
+// from the event. A link to what the event does not have is none.
 import { showTimes } from "./time.js";
 
 const MOST = 50;
+const TONES = { approved: "good", denied: "bad", refused: "bad", pending: "warn" };
 const member = (value, path) => path.split(".").reduce((place, part) => place?.[part], value);
 
 function made(template, event) {
   const item = template.content.firstElementChild.cloneNode(true);
   const all = [item, ...item.querySelectorAll("*")];
   for (const element of all) {
-    const { text, moment, href, level } = element.dataset;
+    const { text, moment, href, level, outcome } = element.dataset;
     if (text) element.textContent = member(event, text) ?? "";
     if (moment) {
       element.setAttribute("datetime", member(event, moment) ?? "");
       element.dataset.form ??= "ago";
     }
-    if (href) element.setAttribute("href", href.replace(/\{([\w.]+)\}/g, (_, path) => encodeURIComponent(member(event, path) ?? "")));
+    const parts = [...(href ?? "").matchAll(/\{([\w.]+)\}/g)];
+    if (href && parts.every(([, path]) => (member(event, path) ?? "") !== "")) {
+      element.setAttribute("href", href.replace(/\{([\w.]+)\}/g, (_, path) => encodeURIComponent(member(event, path))));
+    }
+    if (outcome) {
+      const name = String(member(event, outcome) ?? "");
+      if (name === "ok" && event.severity) {
+        element.className = `badge severity severity-${/^[a-z]+$/.test(event.severity) ? event.severity : "info"}`;
+        element.textContent = event.severity.charAt(0).toUpperCase() + event.severity.slice(1);
+        continue;
+      }
+      element.className = `badge tone-${TONES[name] ?? "neutral"}`;
+      element.textContent = name === "ok" ? "Event" : name.charAt(0).toUpperCase() + name.slice(1);
+    }
     if (level) {
       const name = String(member(event, level) ?? "info");
       element.className = `badge severity severity-${/^[a-z]+$/.test(name) ? name : "info"}`;
