@@ -234,21 +234,16 @@ struct DetectorsPage<'a> {
 }
 
 impl DetectorsPage<'_> {
-    /// The choice of a detector's response.
-    fn choice(&self, policy: &DetectorPolicy) -> ui::Field {
-        let field = ui::select(
-            format!("responses.{}", policy.detector.as_str()),
-            format!("What {} leads to", policy.title),
-        )
-        .value(policy.response.as_str())
-        .option("off", "Off")
-        .option("alert", "Alert");
-        if policy.detector.strongest() == Response::Alert {
-            return field;
-        }
-        field
-            .option("require_approval", "Require approval")
-            .option("suspend", "Suspend")
+    /// What the detector may lead to, and what it leads to now.
+    fn choices(&self, policy: &DetectorPolicy) -> Vec<(&'static str, String, bool)> {
+        Response::ALL
+            .into_iter()
+            .filter(|response| *response <= policy.detector.strongest())
+            .map(|response| {
+                let words = ui::in_words(response.as_str());
+                (response.as_str(), words, response == policy.response)
+            })
+            .collect()
     }
 
     fn response(&self, policy: &DetectorPolicy) -> String {

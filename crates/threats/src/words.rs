@@ -56,7 +56,7 @@ pub fn summary(detector: Detector, values: &Map<String, Value>) -> String {
             text("source")
         ),
         Detector::ForgedSignature => format!(
-            "A request from {} named this agent's key, but the signature was not the key's ({}).{held_back}",
+            "A request from {} came in this agent's name, and its signature was not the agent's ({}).{held_back}",
             text("source"),
             text("code")
         ),
