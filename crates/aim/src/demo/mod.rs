@@ -4,6 +4,7 @@
 mod fleet;
 mod play;
 mod scenes;
+mod threats;
 
 use std::{io, net::SocketAddr, process::ExitCode};
 
@@ -43,7 +44,9 @@ struct Stage {
 
 impl Stage {
     async fn open(address: SocketAddr) -> Result<Self, Failure> {
-        let settings = Settings::default();
+        let mut settings = Settings::default();
+        // It plays the proxy in front of itself, so that its agents can be in different places.
+        settings.server.trust_forwarded = true;
         let folder = tempfile::Builder::new().prefix("aim-demo-").tempdir()?;
         let kernel = installation::open(&settings, folder.path()).await?;
         let (store, own) = (kernel.store.clone(), kernel.clone());
@@ -91,6 +94,7 @@ impl Stage {
     async fn play(&self) -> Result<Play, Failure> {
         let mut play = Play::new(self.client.as_bearer(self.token.clone()));
         scenes::perform(&mut play).await?;
+        threats::perform(&mut play, &self.store).await?;
         let report = self
             .store
             .read(Scope::Installation, |db| aim_audit::verify(db, None))
