@@ -176,7 +176,7 @@ pub fn seal(entry: Entry) -> Result<Sealed> {
 
 /// The bytes that a commitment covers: compact JSON with sorted keys, so that `jsonb` gives them back.
 pub(crate) fn canonical(details: &serde_json::Value) -> Result<Vec<u8>> {
-    serde_json::to_vec(details).map_err(|error| Error::Corrupt(error.to_string()))
+    Ok(Json::canonical(details))
 }
 
 /// Which records a reader wants. Newest first; `before` is the index to go on under.

@@ -54,6 +54,13 @@ impl Json {
         Self(serde_json::to_value(value).unwrap_or_default())
     }
 
+    /// The bytes that a digest covers: JSON without white space whose members are sorted, whatever order the map that
+    /// some crate's feature (`serde_json/preserve_order`) gives us keeps, and whatever `jsonb` gave back.
+    #[must_use]
+    pub fn canonical(value: &Value) -> Vec<u8> {
+        serde_json::to_vec(&sorted(value)).unwrap_or_default()
+    }
+
     /// A list of strings, as tags are.
     #[must_use]
     pub fn strings(&self) -> Vec<String> {
@@ -63,6 +70,19 @@ impl Json {
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect()
+    }
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            let members = members.into_iter().map(|(name, member)| (name.clone(), sorted(member)));
+            Value::Object(members.collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
     }
 }
 

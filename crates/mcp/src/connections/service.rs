@@ -47,6 +47,8 @@ impl ConnectionService {
         self.kernel
             .store
             .write(ctx.organization, move |db| {
+                // Whose agent it is comes before what is wrong with the rest.
+                store::agent(db, ctx.organization, agent, false)?;
                 let found = servers::find_all(db, ctx.organization, &ids, true)?;
                 if let Some(place) = ids.iter().position(|id| found.iter().all(|row| row.id != *id)) {
                     return Err(unknown(
@@ -91,6 +93,7 @@ impl ConnectionService {
         self.kernel
             .store
             .write(ctx.organization, move |db| {
+                store::agent(db, ctx.organization, agent, false)?;
                 let mut entries = Vec::new();
                 let present = servers::find_by_url(db, ctx.organization, &new.url)?;
                 let is_new = present.is_none();

@@ -194,6 +194,7 @@ fn report(
 }
 
 fn report_use(db: &mut Db, ctx: &Ctx, agent: AgentId, using: &[Detection]) -> aim_store::Result<Added> {
+    connections::agent(db, ctx.organization, agent, false)?;
     let names: Vec<&str> = using.iter().map(|one| one.name.as_str()).collect();
     let named = servers::find_by_names(db, ctx.organization, &names)?;
     let (mut ids, mut others): (Vec<McpServerId>, Vec<&Detection>) = (Vec::new(), Vec::new());

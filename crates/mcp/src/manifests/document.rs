@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use aim_core::{Error, Result};
+use aim_core::{Error, Json, Result};
 use aim_crypto::digest::{hex, sha256_parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -140,8 +140,7 @@ impl ManifestDocument {
             }
         }
         let value = serde_json::to_value(&manifest).map_err(Error::internal)?;
-        // serde_json's maps are sorted, and its compact form has no white space.
-        let bytes = serde_json::to_vec(&value).map_err(Error::internal)?;
+        let bytes = Json::canonical(&value);
         let digest = format!("sha256:{}", hex(&sha256_parts(&[DOMAIN, &bytes])));
         Ok(Self { manifest, digest })
     }

@@ -223,7 +223,7 @@ async fn an_agent_adds_for_itself_only_and_hides_nothing() {
         let stranger = bed.stranger();
         assert_eq!(
             refusal(connections.connect(&stranger, agent.id, ids(&[files])).await).0,
-            Code::FieldInvalid
+            Code::NotFound
         );
         assert_eq!(
             refusal(connections.of_agent(&stranger, agent.id).await).0,
