@@ -180,39 +180,39 @@ impl Browser {
 
     /// The element, once it is there and to be seen.
     pub async fn see(&self, css: &str) -> WebElement {
-        self.driver
-            .query(By::Css(css))
-            .wait(PATIENCE, LOOK)
-            .and_displayed()
-            .first()
-            .await
-            .unwrap_or_else(|error| panic!("{css}: {error}"))
+        self.see_text(css, "").await
     }
 
     /// The element with this text in it, once it is there and to be seen.
     pub async fn see_text(&self, css: &str, text: &str) -> WebElement {
-        let wanted = text.to_owned();
-        let found = self
-            .driver
-            .query(By::Css(css))
-            .wait(PATIENCE, LOOK)
-            .and_displayed()
-            .with_filter(move |element: WebElement| {
-                let wanted = wanted.clone();
-                async move { Ok(element.text().await?.contains(&wanted)) }
-            })
-            .first()
-            .await;
-        match found {
-            Ok(element) => element,
-            Err(_) => {
-                let there = format!(
-                    "return [...document.querySelectorAll({})].map(one => one.innerText)",
-                    json!(css)
-                );
-                panic!("{css} has no {text:?} but {:#}", self.run(&there).await);
+        let seen = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = self.seen_now(css, text).await {
+                    return found;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        if let Ok(found) = seen.await {
+            return found;
+        }
+        let there = format!(
+            "return [...document.querySelectorAll({})].map(one => one.innerText)",
+            json!(css)
+        );
+        panic!("{css} has no {text:?} but {:#}", self.run(&there).await);
+    }
+
+    /// The first such element that can be seen; one that goes away while it is looked at is none.
+    async fn seen_now(&self, css: &str, text: &str) -> Option<WebElement> {
+        for element in self.driver.find_all(By::Css(css)).await.ok()? {
+            let displayed = element.is_displayed().await.unwrap_or(false);
+            if displayed && (text.is_empty() || element.text().await.is_ok_and(|shown| shown.contains(text)))
+            {
+                return Some(element);
             }
         }
+        None
     }
 
     /// Clicks the element, once it can be clicked.

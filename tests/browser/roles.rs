@@ -1,7 +1,7 @@
 //! A viewer sees, and cannot act; what an agent talks to is removed at once, and can be had back.
 
 use aim_core::Role;
-use aim_tests::Scene;
+use aim_tests::{Scene, TestApp};
 
 use super::{browser::in_a_browser, judge::assert_sound, world};
 
@@ -29,6 +29,8 @@ async fn a_viewer_is_offered_nothing_that_the_viewer_may_not_do() {
         }
         browser.go("/users").await;
         browser.see_text("main", "users:read").await;
+        // The browser complains of the status.
+        let _ = browser.complaints().await;
         assert_sound(browser, "a refusal").await;
     })
     .await;
@@ -84,15 +86,27 @@ async fn mcp_servers_are_removed_together_and_had_back_by_undo() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trends_of_trust_have_data_once_agents_have_acted() {
-    let app = world::app().await;
-    let scene = Scene::new(&app).await;
-    let _ = scene.agent.act("db:read", None).await;
-    app.catch_up().await;
+    let app = TestApp::builder().start_on_sqlite().await;
+    let agent = app.agent("ledger-agent", &["db:read"]).await;
+    let _ = app.user(Role::Viewer).await;
+    world::days(&app, &agent, 5).await;
+    let score = app
+        .user(Role::Viewer)
+        .await
+        .get(&agent.path("/trust-score"))
+        .await
+        .expect(200);
+    assert!(score["trust_score"].is_number(), "{score:#}");
     in_a_browser("trends", &app, async |browser| {
         browser.sign_in(&app, Role::Viewer).await;
         browser.go("/trust").await;
         browser.see("main svg[role=img]").await;
         assert_sound(browser, "the trends of trust").await;
+        browser.picture("trust-with-data").await;
+        browser.go(&format!("/agents/{}/trust", agent.id)).await;
+        browser.see("main svg[role=img]").await;
+        assert_sound(browser, "the trust of an agent").await;
+        browser.picture("agent-trust-with-data").await;
     })
     .await;
 }

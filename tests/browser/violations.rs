@@ -72,7 +72,7 @@ async fn repeats_are_resolved_from_their_evidence_and_a_viewer_cannot() {
             .await
             .unwrap();
         browser
-            .see_text("dialog.drawer[open]", "No grant of the agent covers the action")
+            .see_text("dialog.drawer[open]", "No grant of the agent covers db:drop")
             .await;
         browser.see_text("dialog.drawer[open]", "orders/2026").await;
         assert_sound(browser, "the evidence").await;

@@ -66,6 +66,16 @@ impl<'a> Scene<'a> {
         let _ = administrator.post("/api/v1/api-keys", &key).await.expect(201);
         let policy = json!({"name": "nobody drops tables", "effect": "deny", "capability": "db:drop"});
         let _ = administrator.post("/api/v1/policies", &policy).await.expect(201);
+        // A name that is none: nothing leaves this machine.
+        let webhook = json!({"name": "on call", "url": "https://receiver.invalid/hook"});
+        let _ = administrator.post("/api/v1/webhooks", &webhook).await.expect(201);
+        // A suspension raises an alert.
+        let suspended = tenant.agent("idle-agent", &[]).await;
+        let reason = json!({"reason": "its host was broken into"});
+        let _ = administrator
+            .post(&suspended.path("/suspend"), &reason)
+            .await
+            .expect(200);
         app.catch_up().await;
         let _ = app.run_jobs().await;
         Self {
