@@ -11,3 +11,4 @@ pub mod installation;
 mod logging;
 pub mod server;
 mod terminal;
+mod traces;

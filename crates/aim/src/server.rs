@@ -105,6 +105,7 @@ pub fn app(
     App::new()
         .wrap(from_fn(survive_panics))
         .wrap(from_fn(aim_platform::shell::shell))
+        .wrap(from_fn(crate::traces::request))
         .configure(move |config| parts.configure(config))
 }
 

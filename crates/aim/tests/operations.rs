@@ -2,9 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use actix_web::{HttpResponse, rt, web};
+use actix_web::{App, HttpResponse, HttpServer, rt, web};
 use aim::{
     configuration::Settings,
     installation,
@@ -157,4 +163,77 @@ async fn the_measurements_tell_of_queue_jobs_followers_and_the_log() {
     assert!(!text.contains("health.probe"), "{text}");
     running.stop.send(()).unwrap();
     running.server.await.unwrap().unwrap();
+}
+
+/// The server as a program of its own, which sends traces to `collector`: started, asked once as part of the
+/// caller's trace, and stopped.
+fn served_once(collector: &str) -> bool {
+    let home = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aim"))
+        .args(["serve", "--bind", "127.0.0.1:0", "--data"])
+        .arg(home.path().join("data"))
+        .env_clear()
+        .env("AIM__LOG__TRACES_URL", collector)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = lines
+        .map_while(Result::ok)
+        .find_map(|line| Some(line.split_once(" ready on ")?.1.to_owned()))
+        .unwrap();
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    let request = "GET /api/v1/edition?secret=hunter2 HTTP/1.1\r\nhost: aim\r\nconnection: close\r\n\
+         traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    child.wait().unwrap().success()
+}
+
+#[actix_web::test]
+async fn a_request_is_traced_as_part_of_its_callers_trace_and_says_nothing_of_what_was_sent() {
+    let received: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let collector = HttpServer::new({
+        let received = Arc::clone(&received);
+        move || {
+            let received = Arc::clone(&received);
+            let take = move |body: web::Bytes| {
+                received.lock().unwrap().extend_from_slice(&body);
+                std::future::ready(HttpResponse::Ok().content_type("application/x-protobuf").finish())
+            };
+            App::new().route("/v1/traces", web::post().to(take))
+        }
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(("127.0.0.1", 0))
+    .unwrap();
+    let url = format!("http://{}", collector.addrs()[0]);
+    let collector = collector.run();
+    let handle = collector.handle();
+    let collecting = rt::spawn(collector);
+    assert!(web::block(move || served_once(&url)).await.unwrap());
+    handle.stop(false).await;
+    collecting.await.unwrap().unwrap();
+
+    let received = received.lock().unwrap();
+    let holds = |bytes: &[u8]| received.windows(bytes.len()).any(|window| window == bytes);
+    assert!(holds(b"GET /api/v1/edition"), "no span of the request");
+    let trace = [
+        0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36,
+    ];
+    assert!(holds(&trace), "it is not part of the caller's trace");
+    assert!(holds(b"aim.request_id") && holds(b"service.name"));
+    assert!(!holds(b"hunter2"), "the query was sent along");
 }

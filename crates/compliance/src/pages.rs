@@ -13,7 +13,7 @@ use crate::{
         HoldList, RetentionView,
         model::{ClassView, LEAST_DAYS, MOST_DAYS},
     },
-    status::{Check, CheckResult, ComplianceStatus},
+    status::ComplianceStatus,
 };
 
 /// Registers page and navigation.
@@ -39,8 +39,11 @@ struct CompliancePage<'a> {
 }
 
 impl CompliancePage<'_> {
-    fn is_open(&self, check: &Check) -> bool {
-        check.result == CheckResult::Fail
+    fn lead(&self) -> String {
+        match &self.status {
+            Panel::Ready(status) => self.posture(status),
+            Panel::Failed(_) => "The checks could not be computed.".to_owned(),
+        }
     }
 
     fn posture(&self, status: &ComplianceStatus) -> String {

@@ -6,6 +6,7 @@ use aim_core::OrganizationId;
 use tokio::sync::oneshot;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::Instrument;
 
 use crate::{
     Db, Error, MigrationSet, Result, migrate,
@@ -179,6 +180,7 @@ impl Store {
         let permit = self.0.pool.permit().await.map_err(Error::into_core)?;
         let inner = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || inner.pool.run(permit, scope, work))
+            .instrument(tracing::debug_span!(target: "aim_traces", "database.read"))
             .await
             .map_err(aim_core::Error::internal)?
             .map_err(Error::into_core)
@@ -207,6 +209,7 @@ impl Store {
                     }))
                     .map_err(Error::into_core)?;
                 answer
+                    .instrument(tracing::debug_span!(target: "aim_traces", "database.write"))
                     .await
                     .unwrap_or_else(|_| Err(Error::Connection("the writer has stopped".to_owned())))
                     .map_err(Error::into_core)
@@ -219,6 +222,7 @@ impl Store {
                         .pool
                         .run(permit, scope, |db| retrying(|| db.transaction(|db| work(db))))
                 })
+                .instrument(tracing::debug_span!(target: "aim_traces", "database.write"))
                 .await
                 .map_err(aim_core::Error::internal)?
                 .map_err(Error::into_core)

@@ -37,7 +37,7 @@ impl ServeArguments {
             .flags
             .extend(self.log_format.map(|format| ("log.format", format)));
         let settings = load(&sources)?;
-        logging::start(&settings.log);
+        let traces = logging::start(&settings.log)?;
         let kernel = installation::open(&settings, &self.storage.data).await?;
         let set_up_token = aim_identity::set_up::prepare(&kernel).await?;
         let parts = AppParts::new(kernel);
@@ -59,6 +59,9 @@ impl ServeArguments {
             terminal::line(format!("aim {edition} {version} ready on http://{address}"));
         })
         .await?;
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

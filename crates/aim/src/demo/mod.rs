@@ -138,7 +138,7 @@ impl Stage {
 
 /// Plays the demonstration. With `exit`, stops afterwards.
 pub(crate) async fn run(address: SocketAddr, exit: bool) -> Outcome {
-    logging::start(&LogSettings {
+    let _ = logging::start(&LogSettings {
         level: "error".to_owned(),
         ..LogSettings::default()
     });
