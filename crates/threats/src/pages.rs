@@ -246,6 +246,11 @@ impl DetectorsPage<'_> {
             .collect()
     }
 
+    /// Whether it is kept from more than an alert because anybody could set it off.
+    fn is_bounded(&self, policy: &DetectorPolicy) -> bool {
+        policy.detector.strongest() == Response::Alert && policy.detector != Detector::McpDrift
+    }
+
     fn response(&self, policy: &DetectorPolicy) -> String {
         ui::in_words(policy.response.as_str())
     }
