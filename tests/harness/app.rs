@@ -377,6 +377,8 @@ fn connections() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
+        // An answer is what the server answered, not what it led to.
+        .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
         .build()
         .expect("an HTTP client")

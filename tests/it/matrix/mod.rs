@@ -184,7 +184,7 @@ impl Walk<'_> {
 
     /// What is no id at all is answered as an unknown id is, to those who may use the route.
     async fn check_ids_that_are_none(&self, case: &Case<'_>) {
-        if case.ids.is_empty() || self.route.expected(ADMINISTRATOR) != Expected::Success {
+        if !self.route.has_ids() || self.route.expected(ADMINISTRATOR) != Expected::Success {
             return;
         }
         let mut texts = BTreeSet::new();
