@@ -154,7 +154,7 @@ impl Span {
         if from >= to {
             return Err(Error::field("from", "from must lie before to"));
         }
-        if (to - from).num_seconds() / length.num_seconds() > i64::from(most) {
+        if (to - from).num_seconds() / length.num_seconds() > most {
             return Err(Error::field(
                 "from",
                 format!("at most {most} points at once; take a shorter time, or days instead of hours"),

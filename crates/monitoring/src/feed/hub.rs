@@ -4,7 +4,7 @@
 //! bounded: who reads too slowly is told so and let go. Everything is bounded by the number of clients.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -332,8 +332,8 @@ impl Hub {
             let mut made: HashMap<View, Option<Bytes>> = HashMap::new();
             loop {
                 for view in self.views() {
-                    if !made.contains_key(&view) {
-                        made.insert(view, self.make(view, &records, last, names).await?);
+                    if let Entry::Vacant(place) = made.entry(view) {
+                        place.insert(self.make(view, &records, last, names).await?);
                     }
                 }
                 if self.deliver(&made, from, last + 1) {

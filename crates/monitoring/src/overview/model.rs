@@ -276,7 +276,7 @@ mod tests {
         let day = |days| at - chrono::TimeDelta::days(days);
         let trend = Trend::of_arrivals(5, &[day(1), day(3)], at);
         assert_eq!((trend.now, trend.before), (5, 3));
-        assert_eq!(trend.steps, [3.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.0, 5.0]);
+        assert_eq!(trend.steps, [3.0, 3.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0]);
         assert_eq!(Trend::of_arrivals(2, &[day(1), day(2)], at).change(), None);
         let raised = Trend::of_days(&[day(0), day(1), day(9)], at, 4);
         assert_eq!((raised.now, raised.before), (4, 1));

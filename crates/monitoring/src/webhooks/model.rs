@@ -425,7 +425,8 @@ mod tests {
             enabled: true,
         };
         assert!(good().checked().is_ok());
-        let cases: [(&str, fn(&mut SetWebhook)); 10] = [
+        type Spoil = fn(&mut SetWebhook);
+        let cases: [(&str, Spoil); 10] = [
             ("name", |webhook| webhook.name = " ".to_owned()),
             ("name", |webhook| webhook.name = "x".repeat(101)),
             ("url", |webhook| webhook.url = "ftp://example.com".to_owned()),
