@@ -83,13 +83,16 @@ impl CompliancePage<'_> {
     }
 
     fn days_field(&self, class: &ClassView) -> ui::Field {
-        let field = ui::input(format!("{}_days", class.class), ui::in_words(&class.class))
-            .kind("number")
-            .data_type("int")
-            .hint(self.meaning(&class.class))
-            .placeholder("for good")
-            .attribute("min", LEAST_DAYS)
-            .attribute("max", MOST_DAYS);
+        let field = ui::input(
+            format!("{}_days", class.class),
+            format!("{}, in days", ui::in_words(&class.class)),
+        )
+        .kind("number")
+        .data_type("int")
+        .hint(self.meaning(&class.class))
+        .placeholder("for good")
+        .attribute("min", LEAST_DAYS)
+        .attribute("max", MOST_DAYS);
         match class.days {
             Some(days) => field.value(days),
             None => field,
