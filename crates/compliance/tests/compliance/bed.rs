@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use aim_compliance::{Compliance, retention::RetentionSettings};
 use aim_core::{Actor, AgentCredential, AgentId, Clock, Ctx, Id, ManualClock, Role, Timestamp};
-use aim_platform::{Kernel, Module};
+use aim_platform::Module;
 use aim_store::Scope;
 use aim_testkit::{Seeded, SeededAgent, TestDatabase, databases, kernel, seed_agent, seed_organization};
 use aim_violations::{Violations, verification::ActionRequest};
@@ -14,7 +14,6 @@ use serde_json::json;
 /// A database with the capability on it.
 pub(crate) struct Bed {
     pub(crate) database: TestDatabase,
-    pub(crate) kernel: Kernel,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) home: Seeded,
     pub(crate) elsewhere: Seeded,
@@ -37,7 +36,6 @@ impl Bed {
                 elsewhere: seed_organization(&database.store).await,
                 compliance: Compliance::new(&kernel, violations.retained()),
                 violations,
-                kernel,
                 clock,
                 database,
             });
