@@ -102,6 +102,37 @@ async fn the_public_key_is_copied_the_countdown_ticks_and_a_rotation_is_in_the_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_rotated_in_the_browser_by_the_present_one_and_the_history_tells_who_and_why() {
+    let app = world::app().await;
+    let agent = app.agent("vault-agent", &[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let present = folder.path().join("present.pem");
+    std::fs::write(&present, agent.key.to_pkcs8_pem().expose()).unwrap();
+    in_a_browser("rotate", &app, async |browser| {
+        browser.sign_in(&app, Role::Admin).await;
+        browser.go(&format!("/agents/{}/key-vault", agent.id)).await;
+        browser.click("[data-open=rotate]").await;
+        let file = browser.see("#field-rotate-present_key").await;
+        file.send_keys(present.to_str().unwrap()).await.unwrap();
+        browser.fill("#field-rotate-reason", "yearly rotation").await;
+        browser.click("form[data-renew=rotate] button[type=submit]").await;
+        browser.see("dialog[open] [data-renewed]").await;
+        browser.click("dialog[open] [data-download=pem]").await;
+        let pem = browser.downloaded().await;
+        let renewed = aim_crypto::keys::SigningKey::from_pkcs8_pem(&pem).expect("a private key");
+        browser.click("dialog[open] [data-when-saved] a").await;
+        browser.see_text("table", "yearly rotation").await;
+        assert_eq!(browser.count("table tbody tr").await, 2);
+        let history = browser.see("table tbody").await.text().await.unwrap();
+        assert!(history.contains("admin"), "{history}");
+        let acted = agent.signing_with(renewed).act("db:read", None).await;
+        assert_eq!(acted.status, 403, "the new key proves who it is: {}", acted.text);
+        assert_eq!(acted.member("status"), "denied");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_premium_banner_stands_in_community_alone_and_can_be_hidden() {
     let app = world::app().await;
     let agent = app.agent("vault-agent", &[]).await;

@@ -13,7 +13,6 @@ use aim_platform::{
     console::{Fragment, Frame, Names, PageResult, Panel, Viewed, Viewing, ui},
 };
 use askama::Template;
-use serde_json::json;
 
 use super::rendered;
 use crate::{
@@ -186,14 +185,14 @@ impl Evidence {
 
     /// The body of a button.
     fn body(&self, with_through: bool) -> String {
-        let mut body = json!({});
+        let mut body = serde_json::Map::new();
         for (name, value) in self.group() {
-            body[name] = json!(value);
+            body.insert(name.to_owned(), value.into());
         }
         if let Some(through) = self.through().filter(|_| with_through) {
-            body["through"] = json!(through);
+            body.insert("through".to_owned(), through.into());
         }
-        body.to_string()
+        serde_json::Value::Object(body).to_string()
     }
 }
 
