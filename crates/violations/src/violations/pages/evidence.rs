@@ -202,6 +202,7 @@ pub(super) fn short(code: &str) -> String {
         "capability.not_granted" => "Not granted".to_owned(),
         "capability.denied" => "Forbidden by a grant".to_owned(),
         "policy.denied" => "Forbidden by a policy".to_owned(),
+        "credential.capability_not_included" => "Not in its credential".to_owned(),
         "none" => "–".to_owned(),
         code => {
             let (noun, rest) = code.split_once('.').unwrap_or(("", code));
