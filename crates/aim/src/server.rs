@@ -84,7 +84,10 @@ impl AppParts {
     pub fn follow_runner(&self) -> FollowRunner {
         FollowRunner::new(
             self.kernel.clone(),
-            self.modules.iter().flat_map(|module| module.followers()).collect(),
+            self.modules
+                .iter()
+                .flat_map(|module| module.followers())
+                .collect(),
         )
     }
 }

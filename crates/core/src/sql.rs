@@ -78,7 +78,9 @@ fn sorted(value: &Value) -> Value {
         Value::Object(members) => {
             let mut members: Vec<(&String, &Value)> = members.iter().collect();
             members.sort_unstable_by_key(|(name, _)| *name);
-            let members = members.into_iter().map(|(name, member)| (name.clone(), sorted(member)));
+            let members = members
+                .into_iter()
+                .map(|(name, member)| (name.clone(), sorted(member)));
             Value::Object(members.collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),

@@ -7,8 +7,8 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::settings::{
-    ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings, SecuritySettings,
-    ServerSettings, Settings, SmtpSettings, TrustSettings, VerificationSettings,
+    ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings,
+    SecuritySettings, ServerSettings, Settings, SmtpSettings, TrustSettings, VerificationSettings,
 };
 
 /// How long a comment line may be.

@@ -11,8 +11,8 @@ mod settings;
 pub use document::default_document;
 pub use layers::{Sources, load};
 pub use settings::{
-    ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogFormat, LogSettings, OutboundSettings, SecuritySettings,
-    ServerSettings, Settings, SmtpSettings, VerificationSettings,
+    ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogFormat, LogSettings, OutboundSettings,
+    SecuritySettings, ServerSettings, Settings, SmtpSettings, VerificationSettings,
 };
 
 /// A setting that is refused.

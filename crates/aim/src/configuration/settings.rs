@@ -408,7 +408,8 @@ impl Settings {
             ("console.upgrade_url", &self.console.upgrade_url),
         ] {
             // A script's address, for one, would run in the console.
-            let is_link = url.starts_with("https://") || url.starts_with("http://") || url.starts_with("mailto:");
+            let is_link =
+                url.starts_with("https://") || url.starts_with("http://") || url.starts_with("mailto:");
             if !is_link {
                 return Err(ConfigurationError::of(
                     key,
@@ -473,7 +474,6 @@ impl Settings {
             outbound_allow: self.outbound_networks().unwrap_or_default(),
             mail: None,
             threats: self.threats,
-            ..PlatformConfig::default()
         }
     }
 

@@ -67,7 +67,7 @@ impl About {
             path.strip_prefix(*top)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        (!FOR_PROGRAMS.iter().any(|top| is_under(&top))).then(|| Self::of(headers, uri, kernel, edition))
+        (!FOR_PROGRAMS.iter().any(is_under)).then(|| Self::of(headers, uri, kernel, edition))
     }
 }
 

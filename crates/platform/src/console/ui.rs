@@ -180,7 +180,11 @@ pub fn in_words(name: &str) -> String {
         }
     }
     for (plain, known) in [("Ai", "AI"), ("Mcp", "MCP"), ("Api", "API")] {
-        if words == plain || words.strip_prefix(plain).is_some_and(|rest| rest.starts_with(' ')) {
+        if words == plain
+            || words
+                .strip_prefix(plain)
+                .is_some_and(|rest| rest.starts_with(' '))
+        {
             words.replace_range(..plain.len(), known);
         }
     }
@@ -236,10 +240,10 @@ pub fn duration(length: TimeDelta) -> String {
     let seconds = length.num_seconds();
     let (count, unit) = match seconds {
         ..60 => (seconds, "second"),
-        ..3_600 => (seconds / 60, "minute"),
-        ..86_400 => (seconds / 3_600, "hour"),
-        ..2_592_000 => (seconds / 86_400, "day"),
-        ..31_536_000 => (seconds / 2_592_000, "month"),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        86_400..2_592_000 => (seconds / 86_400, "day"),
+        2_592_000..31_536_000 => (seconds / 2_592_000, "month"),
         _ => (seconds / 31_536_000, "year"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })

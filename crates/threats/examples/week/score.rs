@@ -17,7 +17,7 @@ use chrono::{TimeDelta, Timelike};
 use super::simulation::{Week, start};
 
 /// The week of the published figures.
-pub const SEED: u64 = 20_261_116;
+pub(crate) const SEED: u64 = 20_261_116;
 /// How long after an attack a finding still belongs to it.
 const AFTERWARDS: TimeDelta = TimeDelta::minutes(10);
 
@@ -39,7 +39,7 @@ struct Line {
 }
 
 /// The figures.
-pub struct Score {
+pub(crate) struct Score {
     observations: usize,
     agents: usize,
     lines: BTreeMap<Detector, Line>,
@@ -49,7 +49,7 @@ pub struct Score {
 
 impl Score {
     /// Looks at the week.
-    pub fn of(week: &Week) -> Self {
+    pub(crate) fn of(week: &Week) -> Self {
         let findings = findings(week);
         let mut lines: BTreeMap<Detector, Line> = BTreeMap::new();
         let mut wrong: BTreeMap<(Detector, &'static str), usize> = BTreeMap::new();
@@ -98,7 +98,7 @@ impl Score {
     }
 
     /// The figures as Markdown.
-    pub fn report(&self) -> String {
+    pub(crate) fn report(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(
             text,

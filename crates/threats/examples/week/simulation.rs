@@ -12,7 +12,7 @@ use chrono::{Datelike, TimeDelta, Timelike};
 use serde_json::json;
 
 /// SplitMix64: a fixed seed gives the same week on every machine.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -36,7 +36,7 @@ impl Dice {
 
 /// How an agent lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Workdays from 8 to 18 o'clock.
     Office,
     /// All day and night, more by day.
@@ -56,40 +56,40 @@ pub enum Kind {
 }
 
 /// One agent.
-pub struct Agent {
-    pub id: AgentId,
-    pub kind: Kind,
+pub(crate) struct Agent {
+    pub(crate) id: AgentId,
+    pub(crate) kind: Kind,
     number: i64,
     rate: i64,
     night: i64,
 }
 
 /// Something that is an attack, from its first to its last observation.
-pub struct Attack {
-    pub name: &'static str,
+pub(crate) struct Attack {
+    pub(crate) name: &'static str,
     /// Whom it is about; none for an MCP server.
-    pub agent: Option<AgentId>,
-    pub expected: Detector,
-    pub from: Timestamp,
-    pub to: Timestamp,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) expected: Detector,
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
 }
 
 /// The whole of it.
-pub struct Week {
-    pub organization: OrganizationId,
-    pub agents: Vec<Agent>,
-    pub observations: Vec<Observation>,
-    pub attacks: Vec<Attack>,
+pub(crate) struct Week {
+    pub(crate) organization: OrganizationId,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) observations: Vec<Observation>,
+    pub(crate) attacks: Vec<Attack>,
     /// What looks suspicious and is not, by its name and agent.
-    pub benign: Vec<(&'static str, Option<AgentId>)>,
+    pub(crate) benign: Vec<(&'static str, Option<AgentId>)>,
     /// Decisions by hour of the four weeks before.
-    pub history: HashMap<AgentId, Vec<(Timestamp, i64)>>,
-    pub known: HashMap<AgentId, Known>,
+    pub(crate) history: HashMap<AgentId, Vec<(Timestamp, i64)>>,
+    pub(crate) known: HashMap<AgentId, Known>,
     dice: Dice,
 }
 
 /// A Monday, at midnight.
-pub fn start() -> Timestamp {
+pub(crate) fn start() -> Timestamp {
     Timestamp::parse("2026-11-16T00:00:00Z").unwrap_or_else(|| Timestamp::from(chrono::DateTime::UNIX_EPOCH))
 }
 
@@ -125,7 +125,7 @@ impl Agent {
 
 impl Week {
     /// Simulates the week.
-    pub fn simulate(seed: u64) -> Self {
+    pub(crate) fn simulate(seed: u64) -> Self {
         let mut week = Self {
             organization: Id::from_uuid(uuid::Uuid::from_u128(1)),
             agents: Vec::new(),
