@@ -111,12 +111,18 @@ async fn every_route_of_the_sdks_is_in_the_document() {
     }
     found.sort_unstable();
     let expected = [
+        "get /api/v1/detection/agents/{id}/status",
         "get /api/v1/sdk-api/agents/{identifier}",
         "get /api/v1/sdk-api/agents/{id}/capability-requests",
+        "get /api/v1/sdk-api/agents/{id}/mcp-servers",
+        "get /api/v1/sdk-api/agents/{id}/mcp-servers/by-name",
         "get /api/v1/sdk-api/verifications/{id}",
+        "post /api/v1/detection/agents/{id}/report",
         "post /api/v1/public/agents/register",
         "post /api/v1/sdk-api/agents/{id}/capabilities/register",
         "post /api/v1/sdk-api/agents/{id}/capability-requests",
+        "post /api/v1/sdk-api/agents/{id}/detection/report",
+        "post /api/v1/sdk-api/agents/{id}/mcp-servers",
         "post /api/v1/sdk-api/verifications",
         "post /api/v1/sdk-api/verifications/{id}/execution-status",
         "post /api/v1/sdk-api/verifications/{id}/result",
