@@ -134,6 +134,17 @@ fn sample(document: &Value, schema: &Value, depth: usize) -> Value {
     if let Some(given) = given.into_iter().find(|given| !given.is_null()) {
         return given.clone();
     }
+    if let Some(parts) = schema["allOf"]
+        .as_array()
+        .filter(|parts| parts.len() > 1 && depth < DEEPEST)
+    {
+        return parts
+            .iter()
+            .filter_map(|part| sample(document, part, depth + 1).as_object().cloned())
+            .flatten()
+            .collect::<Map<_, _>>()
+            .into();
+    }
     let alternative = alternatives(schema).find(|alternative| alternative["type"] != "null");
     if let Some(alternative) = alternative.filter(|_| depth < DEEPEST) {
         return sample(document, alternative, depth + 1);
