@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import uuid
 
@@ -27,6 +28,7 @@ AIM = pathlib.Path(os.environ.get("AIM_BINARY", RELEASE / "aim"))
 SECONDS = int(os.environ.get("AIM_BENCH_SECONDS", "15"))
 CONNECTIONS = 64
 RESULTS = {}
+RUNNING = []
 
 
 def note(name, value):
@@ -77,6 +79,7 @@ class Server:
         else:
             raise SystemExit("the server did not start")
         self.ready_in = time.perf_counter() - began
+        RUNNING.append(self)
         return self
 
     def stop(self):
@@ -289,7 +292,8 @@ def seed_audit(path, count):
                     kind="decision" if decision else "event", action=f"db:verb{index % 20}" if decision else "agent.updated",
                     actor_kind="agent" if decision else "system", actor_id=str(uuid.UUID(bytes=agent)), agent_id=agent,
                     target_kind="decision" if decision else "agent", target_id=str(uuid.UUID(bytes=identities[index])),
-                    outcome=outcomes[index % 10] if decision else "ok", leaf="{}", leaf_hash=bytes(32), link=bytes(32))
+                    outcome=outcomes[index % 10] if decision else "ok", leaf="{}", leaf_hash=bytes(32), link=bytes(32),
+                    details="{}")
 
     def decision(index):
         return dict(org_id=organization, id=identities[index], agent_id=agents[index * 7 % len(agents)],
@@ -349,7 +353,10 @@ def console(folder):
             began = time.perf_counter()
             request = urllib.request.Request(server.url + page.format(agent=agent),
                                              headers={"Cookie": cookie, "Accept": "text/html"})
-            size = len(urllib.request.urlopen(request, timeout=60).read())
+            try:
+                size = len(urllib.request.urlopen(request, timeout=60).read())
+            except urllib.error.HTTPError as error:
+                raise SystemExit(f"{page}: {error}") from error
             taken.append((time.perf_counter() - began) * 1000)
         median = sorted(taken)[len(taken) // 2]
         slowest = max(slowest, median)
@@ -433,6 +440,9 @@ def main():
         try:
             MEASUREMENTS[name](folder)
         finally:
+            for server in RUNNING:
+                server.stop()
+            RUNNING.clear()
             shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(RESULTS, indent=1, ensure_ascii=False))
 

@@ -46,8 +46,12 @@ impl AppParts {
     pub fn new(kernel: Kernel) -> Self {
         let modules = composition::modules(&kernel);
         let edition = composition::edition(&modules);
-        let document = aim_platform::openapi_of(&modules, &edition);
-        let text = serde_json::to_string(&document).unwrap_or_default();
+        // On a thread of its own: what building the document takes, some megabytes, goes with the thread.
+        let text = std::thread::scope(|scope| {
+            let build = || serde_json::to_string(&aim_platform::openapi_of(&modules, &edition));
+            scope.spawn(build).join()
+        });
+        let text = text.ok().and_then(Result::ok).unwrap_or_default();
         let shell = aim_platform::shell_state(&kernel, &modules);
         Self {
             kernel,

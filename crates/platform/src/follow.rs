@@ -23,9 +23,15 @@ use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 use crate::Kernel;
 
 /// The most records that a follower is given at once.
-const BATCH: i64 = 1_000;
+const BATCH: i64 = 4_000;
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often it is looked at while it grows fast: larger batches touch the row of an agent or an hour less often.
+const BUSY_LOOK: Duration = Duration::from_millis(500);
+/// How many records a look finds while the log grows fast.
+const BUSY: usize = 500;
+/// For how long a place that moved without effects may stay in memory alone.
+const UNSTORED: TimeDelta = TimeDelta::seconds(10);
 /// How long a node keeps a follower that it does not prolong.
 const LEASE: TimeDelta = TimeDelta::seconds(15);
 /// When a lease that is still good is prolonged.
@@ -99,7 +105,7 @@ pub(crate) fn records_count(db: &mut Db) -> aim_store::Result<i64> {
 type Shelf = Arc<Mutex<VecDeque<Arc<[Record]>>>>;
 
 /// How many batches are kept for the others.
-const SHELF: usize = 4;
+const SHELF: usize = 2;
 
 /// Runs the followers of this node.
 #[derive(Clone)]
@@ -111,8 +117,23 @@ pub struct FollowRunner {
 
 /// One follower as this node sees it.
 struct Held {
+    /// What is read next.
     next: i64,
+    /// The place in the database: batches without effects do not move it each time. What comes again after a
+    /// crash had none.
+    stored: i64,
+    stored_at: Timestamp,
     until: Timestamp,
+}
+
+/// What a step found.
+enum Found {
+    /// The log ends here, or another node follows.
+    Nothing,
+    /// That many records, and there may be more to read at once.
+    More(usize),
+    /// That many records, up to the end.
+    Last(usize),
 }
 
 impl FollowRunner {
@@ -181,7 +202,10 @@ impl FollowRunner {
     pub async fn catch_up(&self) -> Result<()> {
         for follower in self.followers.iter() {
             let mut held = None;
-            while self.step(follower, &mut held).await? {}
+            while let Found::More(_) | Found::Last(_) = self.step(follower, &mut held).await? {}
+            if let Some(place) = held.as_mut() {
+                self.store_place(follower, place).await?;
+            }
         }
         Ok(())
     }
@@ -220,18 +244,21 @@ impl FollowRunner {
         let Some(follower) = self.followers.get(index) else {
             return;
         };
-        let mut tick = tokio::time::interval(LOOK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut held = None;
         let mut failing = false;
         loop {
-            tick.tick().await;
+            let mut found = 0;
             loop {
                 match self.step(follower, &mut held).await {
-                    Ok(more) => {
+                    Ok(step) => {
                         failing = false;
-                        if !more {
-                            break;
+                        match step {
+                            Found::More(records) => found += records,
+                            Found::Last(records) => {
+                                found += records;
+                                break;
+                            }
+                            Found::Nothing => break,
                         }
                     }
                     Err(error) => {
@@ -248,11 +275,31 @@ impl FollowRunner {
                     }
                 }
             }
+            tokio::time::sleep(if found < BUSY { LOOK } else { BUSY_LOOK }).await;
         }
     }
 
-    /// One batch. Answers whether there may be more to read at once.
-    async fn step(&self, follower: &Follower, held: &mut Option<Held>) -> Result<bool> {
+    /// Writes down the place of a follower, if it moved without effects. Another node may have taken over: then
+    /// its place counts, and this one is given up at the next lease.
+    async fn store_place(&self, follower: &Follower, place: &mut Held) -> Result<()> {
+        if place.stored == place.next {
+            return Ok(());
+        }
+        let (name, owner) = (follower.name, self.kernel.node.to_string());
+        let (from, to) = (place.stored, place.next);
+        self.kernel
+            .store
+            .write(Scope::Installation, move |db| {
+                followers::advance(db, name, &owner, from, to)
+            })
+            .await?;
+        place.stored = to;
+        place.stored_at = self.kernel.now();
+        Ok(())
+    }
+
+    /// One batch.
+    async fn step(&self, follower: &Follower, held: &mut Option<Held>) -> Result<Found> {
         let store = &self.kernel.store;
         let now = self.kernel.now();
         let (name, owner) = (follower.name, self.kernel.node.to_string());
@@ -263,28 +310,48 @@ impl FollowRunner {
                     followers::hold(db, name, &holder, now, LEASE)
                 })
                 .await?;
-            *held = next.map(|next| Held {
-                next,
+            let before = held.take();
+            *held = next.map(|stored| Held {
+                // What was read since counts on, unless another node moved the place meanwhile.
+                next: before
+                    .filter(|place| place.stored == stored)
+                    .map_or(stored, |place| place.next),
+                stored,
+                stored_at: now,
                 until: now + LEASE,
             });
         }
         let Some(place) = held.as_mut() else {
-            return Ok(false);
+            return Ok(Found::Nothing);
         };
-        let from = place.next;
-        let Some(records) = self.batch_from(from).await? else {
-            return Ok(false);
+        let Some(records) = self.batch_from(place.next).await? else {
+            self.store_place(follower, place).await?;
+            return Ok(Found::Nothing);
         };
-        let to = records.last().map_or(from, |last| last.leaf_index + 1);
-        let full = records.len() >= usize::try_from(BATCH).unwrap_or(0);
-        let effect = Mutex::new((follower.consider)(now, records).await?);
+        let to = records.last().map_or(place.next, |last| last.leaf_index + 1);
+        let count = records.len();
+        let full = count >= usize::try_from(BATCH).unwrap_or(0);
+        let found = |more: bool| {
+            if more {
+                Found::More(count)
+            } else {
+                Found::Last(count)
+            }
+        };
+        let Some(effect) = (follower.consider)(now, records).await? else {
+            place.next = to;
+            if place.stored_at + UNSTORED <= now {
+                self.store_place(follower, place).await?;
+            }
+            return Ok(found(full || self.kept(to).is_some()));
+        };
+        let (from, effect) = (place.stored, Mutex::new(effect));
         let moved = store
             .write(Scope::Installation, move |db| {
                 let moved = followers::advance(db, name, &owner, from, to)?;
                 let effect = effect.lock().unwrap_or_else(PoisonError::into_inner);
-                match &*effect {
-                    Some(effect) if moved => effect(db)?,
-                    _ => {}
+                if moved {
+                    effect(db)?;
                 }
                 Ok(moved)
             })
@@ -292,11 +359,9 @@ impl FollowRunner {
         if !moved {
             // Another node took over: what it did counts.
             *held = None;
-            return Ok(false);
+            return Ok(Found::Nothing);
         }
-        place.next = to;
-        let more = full || self.kept(to).is_some();
-        metrics::gauge!("aim_follower_next_index", "follower" => name).set(to as f64);
-        Ok(more)
+        (place.next, place.stored, place.stored_at) = (to, to, now);
+        Ok(found(full || self.kept(to).is_some()))
     }
 }

@@ -22,7 +22,6 @@ use aim_store::Scope;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::AppExt;
 use uuid::Uuid;
 
 use crate::console::{About, Console, PageError, error_page};
@@ -130,7 +129,7 @@ pub fn context_of(request: &HttpRequest) -> Result<Ctx> {
 }
 
 /// Registers the routes of the shell and of all modules, in the OpenAPI document too.
-pub fn routes(config: &mut ServiceConfig<'_>, modules: &[Arc<dyn Module>]) {
+fn routes(config: &mut ServiceConfig<'_>, modules: &[Arc<dyn Module>]) {
     for module in modules {
         module.routes(config);
     }
@@ -141,10 +140,10 @@ pub fn routes(config: &mut ServiceConfig<'_>, modules: &[Arc<dyn Module>]) {
 /// The OpenAPI 3.1 document of `modules`.
 #[must_use]
 pub fn openapi_of(modules: &[Arc<dyn Module>], edition: &EditionInfo) -> utoipa::openapi::OpenApi {
-    let (_, mut document) = App::new()
-        .into_utoipa_app()
-        .configure(|config| routes(config, modules))
-        .split_for_parts();
+    let mut document = utoipa::openapi::OpenApi::default();
+    let _ = App::new().configure(|config| {
+        routes(&mut ServiceConfig::describing(config, &mut document), modules);
+    });
     document.info = utoipa::openapi::InfoBuilder::new()
         .title("AIM")
         .version(&edition.version)
