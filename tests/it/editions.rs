@@ -30,6 +30,16 @@ const PREMIUM_PATHS: &[(Method, &str)] = &[
     (Method::GET, "/api/v1/agents/{id}/api-keys"),
     (Method::POST, "/api/v1/agents/{id}/api-keys"),
     (Method::DELETE, "/api/v1/agents/{id}/api-keys/{key_id}"),
+    (Method::POST, "/api/v1/vault/reads"),
+    (Method::GET, "/api/v1/vault/status"),
+    (Method::GET, "/api/v1/vault/secrets"),
+    (Method::GET, "/api/v1/vault/secrets/{path}"),
+    (Method::PUT, "/api/v1/vault/secrets/{path}"),
+    (Method::DELETE, "/api/v1/vault/secrets/{path}"),
+    (Method::POST, "/api/v1/vault/undelete"),
+    (Method::POST, "/api/v1/vault/destroy"),
+    (Method::POST, "/api/v1/vault/rollback"),
+    (Method::POST, "/api/v1/vault/find-value"),
 ];
 
 fn is_premium() -> bool {

@@ -81,7 +81,7 @@ static ADDITIONS: &[Addition] = &[
     #[cfg(feature = "premium")]
     Addition {
         edition: "premium",
-        modules: |kernel, _| aim_premium::modules(kernel),
+        modules: |kernel, community| aim_premium::modules(kernel, community.violations.verifications()),
         migrations: &[aim_premium::PREMIUM_MIGRATIONS],
     },
 ];
