@@ -12,6 +12,7 @@ use aim_violations::VerificationService;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub mod agent_api_keys;
+pub mod run;
 pub mod schema;
 pub mod vault;
 
