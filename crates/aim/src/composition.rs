@@ -92,7 +92,7 @@ static ADDITIONS: &[Addition] = &[
     #[cfg(feature = "premium")]
     Addition {
         edition: "premium",
-        modules: |kernel, _| aim_premium::modules(kernel),
+        modules: |kernel, community| aim_premium::modules(kernel, community.violations.verifications()),
         migrations: &[aim_premium::PREMIUM_MIGRATIONS],
         commands: &[AddedCommand {
             name: aim_premium::run::NAME,
