@@ -3,7 +3,7 @@
 //!
 //! The decision comes first and the secret after: whether a path exists is told to nobody who may not read it.
 
-use aim_core::{Actor, AgentCredential, Code, Ctx, Error, Result, Timestamp};
+use aim_core::{Actor, AgentCredential, Code, Ctx, Error, OrganizationId, Result, Timestamp};
 use aim_crypto::sealing::{self, SealingError, SecretInfo};
 use aim_platform::NonceClaim;
 use aim_store::Db;
@@ -64,6 +64,8 @@ pub struct ReadReply {
 /// What is known of a secret that is handed over.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ReadSecret {
+    /// The organisation: a part of what the secret is sealed for.
+    pub organization_id: OrganizationId,
     /// Its path.
     pub path: String,
     /// The version.
@@ -229,6 +231,7 @@ fn take(
         &sealed.ciphertext,
     )?;
     let secret = ReadSecret {
+        organization_id: organization,
         path: path.as_str().to_owned(),
         version,
         kind: SecretKind::parse(&sealed.kind).unwrap_or(SecretKind::Map),
