@@ -74,7 +74,7 @@ impl Keeper {
             return Err(sealed("no file is set for its root key; set vault.key_file"));
         };
         let root = store
-            .write(Scope::Installation, move |db| Ok(agreed(db, &file, now)?))
+            .write(Scope::Installation, move |db| agreed(db, &file, now))
             .await?;
         let root = Arc::new(root);
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&root));

@@ -77,7 +77,7 @@ impl VaultService {
                     store::set_tags(db, ctx.organization, draft.row.id, tags)?;
                 }
                 let facts = json!({"version": draft.row.current_version, "kind": draft.row.kind, "destroyed": destroyed});
-                Ok(draft.finish(db, &ctx, &keys, &path, "secret.written", facts)?)
+                draft.finish(db, &ctx, &keys, &path, "secret.written", facts)
             })
             .await
     }

@@ -303,7 +303,8 @@ pub(crate) fn set_deleted(
 }
 
 /// Overwrites the wrapped keys of versions with zeroes of the same length. A statement of its own that changes nothing
-/// else: SQLite then overwrites the bytes where they stand, instead of leaving them in the page beside a new row.
+/// else, so that SQLite overwrites the bytes where they stand. Older copies may be left in pages that it has moved rows
+/// out of, until it uses them again; a backup is written anew and has none.
 pub(crate) fn shred(
     db: &mut Db,
     organization: OrganizationId,
