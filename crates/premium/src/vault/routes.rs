@@ -42,7 +42,10 @@ impl FromRequest for PathOfSecret {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let text = request.match_info().get("path").unwrap_or_default();
-        let path = SecretPath::parse(text).map(Self);
+        // A client that encodes a path as one segment (`encodeURIComponent`) means its slashes all the same. Everything
+        // else that stands encoded by now is no character of a path.
+        let text = text.replace("%2F", "/").replace("%2f", "/");
+        let path = SecretPath::parse(&text).map(Self);
         std::future::ready(path.map_err(ApiError::from))
     }
 }

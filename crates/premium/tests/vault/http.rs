@@ -122,6 +122,9 @@ async fn a_secret_lives_and_dies_over_http() {
             (200, Some("payments/stripe/live"))
         );
         assert!(!view.to_string().contains("canary"));
+        let encoded = "/api/v1/vault/secrets/payments%2Fstripe%2flive";
+        let (status, _) = call!(app, get, encoded, "member", None);
+        assert_eq!(status, 200, "a path encoded as one segment");
         let (status, list) = call!(app, get, "/api/v1/vault/secrets?prefix=payments/", "member", None);
         assert_eq!((status, list["secrets"].as_array().map(Vec::len)), (200, Some(1)));
         let (status, state) = call!(app, get, "/api/v1/vault/status", "member", None);
@@ -194,7 +197,18 @@ async fn what_is_wrong_is_told_by_field_and_never_repeats_a_value() {
     for bed in Bed::all().await {
         let app = app!(bed);
         for path in [
-            "a//b", "../a", "a/", "A", "a%20b", "a%2Fb%2F", "%2e%2e/a", "%C3%A4", "",
+            "a//b",
+            "../a",
+            "a/",
+            "A",
+            "a%20b",
+            "a%2Fb%2F",
+            "a%2F%2Fb",
+            "a%252Fb",
+            "a%2F..%2Fb",
+            "%2e%2e/a",
+            "%C3%A4",
+            "",
         ] {
             let path = format!("/api/v1/vault/secrets/{path}");
             let (status, problem) = call!(app, get, path, "member", None);

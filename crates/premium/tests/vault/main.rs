@@ -10,6 +10,8 @@ mod concurrency;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod root_key;
