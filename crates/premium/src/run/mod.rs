@@ -142,10 +142,6 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
         .iter()
         .map(|(target, source)| Ok((target, read_template(source)?)))
         .collect::<Result<Vec<_>, String>>()?;
-    let agent = plan
-        .agent
-        .as_deref()
-        .ok_or_else(|| "name the agent with --agent, AIM_AGENT or the manifest".to_owned())?;
     let named = templates.iter().flat_map(|(_, template)| template.references());
     let references: Vec<&Reference> = plan
         .env
@@ -154,7 +150,7 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
         .chain(plan.file_env.values())
         .chain(named)
         .collect();
-    let secrets = Secrets::read(agent, server, &references)?;
+    let secrets = Secrets::read(plan.agent.as_deref(), server, &references)?;
 
     let mut environment = Vec::new();
     for (name, reference) in &plan.env {

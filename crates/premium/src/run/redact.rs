@@ -2,7 +2,7 @@
 
 use base64::{
     Engine as _,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use zeroize::Zeroizing;
@@ -49,8 +49,9 @@ impl Patterns {
         }
         self.add_one(percent_encode(trimmed, NON_ALPHANUMERIC).to_string().into_bytes());
         for whole in [value, trimmed] {
-            self.add_one(STANDARD_NO_PAD.encode(whole).into_bytes());
-            self.add_one(URL_SAFE_NO_PAD.encode(whole).into_bytes());
+            for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+                self.add_one(engine.encode(whole).into_bytes());
+            }
         }
         true
     }
@@ -253,6 +254,7 @@ mod tests {
             "p%22ss%2Fw%C3%B6rd%2B1",
             "cCJzcy93w7ZyZCsx",
             "cCJzcy93w7ZyZCsxCg",
+            "cCJzcy93w7ZyZCsxCg==",
         ] {
             assert_eq!(text(&patterns, &["<", form, ">"]), "<[redacted]>", "{form}");
         }

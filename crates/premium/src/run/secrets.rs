@@ -30,7 +30,7 @@ impl Secrets {
     /// Every one that could not be had, each with its reason. Denied weighs more than later, and that more
     /// than anything else.
     pub(crate) fn read(
-        agent: &str,
+        agent: Option<&str>,
         server: Option<String>,
         references: &[&Reference],
     ) -> Result<Self, Failure> {
@@ -40,6 +40,8 @@ impl Secrets {
         if wanted.is_empty() {
             return Ok(Self(BTreeMap::new()));
         }
+        let agent =
+            agent.ok_or_else(|| "name the agent with --agent, AIM_AGENT or the manifest".to_owned())?;
         let identity = KeyFolder::standard().and_then(|folder| folder.load(agent));
         let mut builder = Client::builder().agent(identity.map_err(|error| error.to_string())?);
         if let Some(server) = server {
