@@ -23,6 +23,9 @@ use aim_violations::VerificationService;
 
 pub use service::VaultService;
 
+/// As [`crate::EDITION_MARKER`]: stands in every binary that has the vault.
+pub const EDITION_MARKER: &str = "AIM-PREMIUM-VAULT-MARKER-91d4";
+
 /// Permissions of this module.
 pub mod permission {
     aim_core::permissions! { SECRETS:

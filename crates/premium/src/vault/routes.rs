@@ -7,6 +7,7 @@ use aim_core::Error;
 use aim_platform::{ApiError, ApiResult, Authed, Body, Problem, Query, ServiceConfig, SignedAgent};
 
 use super::{
+    EDITION_MARKER,
     model::{
         DeleteQuery, FindValue, FoundValue, PutSecret, SecretList, SecretQuery, SecretView, VaultStatus,
         VersionRequest,
@@ -16,7 +17,6 @@ use super::{
     reads::{ReadReply, ReadRequest},
     service::VaultService,
 };
-use crate::EDITION_MARKER;
 
 pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &VaultService) {
     config

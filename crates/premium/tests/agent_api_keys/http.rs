@@ -68,7 +68,10 @@ macro_rules! app {
             Arc::new(Callers(Arc::new(Believing($bed.organization)))),
             Arc::new(KeyVault::new(&$bed.kernel)),
         ];
-        modules.extend(aim_premium::modules(&$bed.kernel, aim_violations::VerificationService::new(&$bed.kernel)));
+        modules.extend(aim_premium::modules(
+            &$bed.kernel,
+            aim_violations::VerificationService::new(&$bed.kernel),
+        ));
         let state = shell_state(&$bed.kernel, &modules);
         let document = OpenApiDocument("{}".into());
         let kernel = $bed.kernel.clone();

@@ -65,7 +65,10 @@ async fn tab(bed: &Bed, role: &str, slug: &str) -> (u16, String) {
         Arc::new(Surroundings(bed.organization)),
         Arc::new(KeyVault::new(&bed.kernel)),
     ];
-    modules.extend(aim_premium::modules(&bed.kernel, aim_violations::VerificationService::new(&bed.kernel)));
+    modules.extend(aim_premium::modules(
+        &bed.kernel,
+        aim_violations::VerificationService::new(&bed.kernel),
+    ));
     let state = shell_state(&bed.kernel, &modules);
     let document = OpenApiDocument("{}".into());
     let edition = EditionInfo {

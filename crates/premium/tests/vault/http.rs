@@ -9,7 +9,7 @@ use aim_platform::{
     Authenticated, Authenticator, EditionInfo, Module, OpenApiDocument, RequestHead, ServiceConfig,
     auth::AuthFuture, configure, openapi_of, shell, shell_state,
 };
-use aim_premium::EDITION_MARKER;
+use aim_premium::vault::EDITION_MARKER;
 use aim_violations::VerificationService;
 use serde_json::{Value, json};
 
