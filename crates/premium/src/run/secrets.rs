@@ -144,7 +144,9 @@ fn failure(error: &SecretError) -> Failure {
     };
     let remedy = match error {
         SecretError::Call(error) => error.problem().map(|problem| problem.remedy.as_str()),
-        SecretError::Pending { .. } => Some("run the command again when it is approved"),
+        SecretError::Pending { .. } => Some(
+            "an approval counts for that one read, and this command does not wait; ask for a grant without it",
+        ),
         _ => None,
     };
     let remedy = remedy.filter(|remedy| !remedy.is_empty());
