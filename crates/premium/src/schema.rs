@@ -119,4 +119,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+
+    vault_approvals_used (org_id, decision_id) {
+        org_id -> DbUuid,
+        decision_id -> DbUuid,
+        created_at -> DbTime,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_tags, vault_versions, vault_value_digests);

@@ -3,7 +3,8 @@
 //!
 //! The decision comes first and the secret after: whether a path exists is told to nobody who may not read it.
 
-use aim_core::{Actor, AgentCredential, Code, Ctx, Error, OrganizationId, Result, Timestamp};
+use aim_audit::Entry;
+use aim_core::{Actor, AgentCredential, Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
 use aim_crypto::sealing::{self, SealingError, SecretInfo};
 use aim_platform::NonceClaim;
 use aim_store::Db;
@@ -46,6 +47,10 @@ pub struct ReadRequest {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub context: Map<String, Value>,
+    /// The decision of an earlier read that had to be approved by a person: this takes it up, once, instead of asking anew.
+    /// Path and version are those of that read, and there is no context.
+    #[serde(default)]
+    pub decision_id: Option<DecisionId>,
 }
 
 /// A decision, and the secret if it was approved.
@@ -98,7 +103,8 @@ impl VaultService {
     ///
     /// # Errors
     /// `request.field_invalid` at a field; `vault.sealed`; `resource.not_found` when the read was approved and there is
-    /// nothing to be read; what the verified action refuses.
+    /// nothing to be read; `resource.state` for an approval that cannot be taken up any more; what the verified action
+    /// refuses.
     pub async fn read(
         &self,
         ctx: &Ctx,
@@ -125,25 +131,13 @@ impl VaultService {
             return Err(Error::field("version", "versions are counted from 1"));
         }
         let recipient = sealing::parse_public(&request.seal_to).map_err(unusable_key)?;
-        let mut context = request.context;
-        if context.contains_key(OWN_CONTEXT) {
-            return Err(Error::field(
-                "context.secret",
-                "this member is the vault's own; name yours otherwise",
-            ));
-        }
-        // The evidence of the decision tells which version was asked for, and to which key it was sealed.
-        let own = json!({"version": request.version, "seal_to": request.seal_to});
-        context.insert(OWN_CONTEXT.to_owned(), own);
         // Before the decision: a sealed vault answers nobody, and no read is approved that cannot happen.
         let (_, keys) = self.opened(ctx).await?;
-        let action = ActionRequest {
-            action: READ_ACTION.to_owned(),
-            resource: Some(path.as_str().to_owned()),
-            context,
-            approval_requested: false,
+        let version = request.version;
+        let decision = match request.decision_id {
+            Some(id) => self.take_up(ctx, nonce, id, &path, request).await?,
+            None => self.decide(ctx, nonce, scheme, &path, request).await?,
         };
-        let decision = self.verifications.verify(ctx, nonce, scheme, action).await?;
         if decision.status != "approved" {
             return Ok(ReadReply {
                 decision,
@@ -156,7 +150,6 @@ impl VaultService {
             ctx.clone(),
             (decision.agent_id.to_string(), decision.id.to_string()),
         );
-        let version = request.version;
         let (secret, sealed) = self
             .store
             .read(ctx.organization, move |db| {
@@ -188,6 +181,77 @@ impl VaultService {
                 ciphertext: sealed.ciphertext,
             }),
         })
+    }
+}
+
+impl VaultService {
+    /// Decides the read, as every action is decided.
+    async fn decide(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        scheme: &'static str,
+        path: &SecretPath,
+        request: ReadRequest,
+    ) -> Result<DecisionView> {
+        let mut context = request.context;
+        if context.contains_key(OWN_CONTEXT) {
+            return Err(Error::field(
+                "context.secret",
+                "this member is the vault's own; name yours otherwise",
+            ));
+        }
+        // The evidence of the decision tells which version was asked for, and to which key it was sealed.
+        let own = json!({"version": request.version, "seal_to": request.seal_to});
+        context.insert(OWN_CONTEXT.to_owned(), own);
+        let action = ActionRequest {
+            action: READ_ACTION.to_owned(),
+            resource: Some(path.as_str().to_owned()),
+            context,
+            approval_requested: false,
+        };
+        self.verifications.verify(ctx, nonce, scheme, action).await
+    }
+
+    /// Takes up a read that a person approved: once, and for the path and version that the person saw.
+    async fn take_up(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        id: DecisionId,
+        path: &SecretPath,
+        request: ReadRequest,
+    ) -> Result<DecisionView> {
+        if !request.context.is_empty() {
+            return Err(Error::field(
+                "context",
+                "the arguments are those that were approved; send none",
+            ));
+        }
+        let (caller, path) = (ctx.clone(), path.clone());
+        self.verifications
+            .take_up(ctx, nonce, id, move |db, decision, context| {
+                let seen = context.get(OWN_CONTEXT).and_then(|own| own.get("version"));
+                let same = decision.action == READ_ACTION
+                    && decision.resource.as_deref() == Some(path.as_str())
+                    && seen == Some(&json!(request.version));
+                if !same {
+                    let detail = "that decision is about another action, path or version";
+                    return Err(Error::field("decision_id", detail).into());
+                }
+                if !store::use_approval(db, caller.organization, id, caller.now)? {
+                    let detail = "this approval was taken up before; ask anew";
+                    return Err(Error::new(Code::StateConflict, detail).at("decision_id").into());
+                }
+                let entry = Entry::event(&caller, "secret.approval_used")
+                    .agent(decision.agent_id)
+                    .target("decision", id)
+                    .facts(json!({"version": request.version, "seal_to": request.seal_to}))
+                    .details(json!({"path": path.as_str()}));
+                aim_audit::append(db, vec![entry])?;
+                Ok(())
+            })
+            .await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Queries on the vault. No rules here; every one names the tenant, but for the root key's.
 
-use aim_core::{Id, Json, OrganizationId, Timestamp};
+use aim_core::{DecisionId, Id, Json, OrganizationId, Timestamp};
 use aim_store::{Db, Result, ResultExt, each};
 use diesel::{
     BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension,
@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::{envelope::WRAPPED_LENGTH, model::SecretId, service::version_conflict};
 use crate::schema::{
-    vault_keys, vault_roots, vault_secrets, vault_tags, vault_value_digests, vault_versions,
+    vault_approvals_used, vault_keys, vault_roots, vault_secrets, vault_tags, vault_value_digests,
+    vault_versions,
 };
 
 /// The only row of its table.
@@ -498,6 +499,24 @@ pub(crate) fn page(db: &mut Db, organization: OrganizationId, wanted: &Wanted) -
         }
         query.load(c)
     })?)
+}
+
+/// Uses up a person's approval. `false`: it was used before.
+pub(crate) fn use_approval(
+    db: &mut Db,
+    organization: OrganizationId,
+    decision: DecisionId,
+    now: Timestamp,
+) -> Result<bool> {
+    let count = each!(db, c => diesel::insert_into(vault_approvals_used::table)
+        .values((
+            vault_approvals_used::org_id.eq(organization),
+            vault_approvals_used::decision_id.eq(decision),
+            vault_approvals_used::created_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    Ok(count == 1)
 }
 
 /// How many secrets the organisation has.

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use aim_core::{
-    Actor, AgentCredential, ApiKeyId, Code, Ctx, Error, GrantId, Json, ManualClock, OrganizationId, Role,
+    Actor, AgentCredential, ApiKeyId, Code, Ctx, DecisionId, Error, GrantId, Id, Json, ManualClock,
+    OrganizationId, Role,
 };
 use aim_crypto::sealing::{RecipientKey, Sealed, SecretInfo, open};
 use aim_platform::Kernel;
@@ -178,10 +179,46 @@ impl Bed {
             version,
             seal_to: key.public_text(),
             context: serde_json::Map::new(),
+            decision_id: None,
         };
         let reply = vault.read(agent, None, "rfc9421", request).await?;
         let opened = opened(agent, &reply, &key);
         Ok(Read { reply, opened })
+    }
+
+    /// Takes up a read that was approved.
+    pub(crate) async fn take_up(
+        &self,
+        path: &str,
+        version: Option<i64>,
+        id: DecisionId,
+    ) -> Result<Read, Error> {
+        let key = RecipientKey::generate().unwrap();
+        let request = ReadRequest {
+            path: path.to_owned(),
+            version,
+            seal_to: key.public_text(),
+            context: serde_json::Map::new(),
+            decision_id: Some(id),
+        };
+        let agent = self.as_agent();
+        let reply = self.vault.read(&agent, None, "rfc9421", request).await?;
+        let opened = opened(&agent, &reply, &key);
+        Ok(Read { reply, opened })
+    }
+
+    /// Answers a pending decision as a manager.
+    pub(crate) async fn review(&self, id: DecisionId, approve: bool) {
+        let verifications = VerificationService::new(&self.kernel);
+        let mut ctx = self.manager();
+        ctx.actor = Actor::User {
+            id: Id::generate(ctx.now),
+            role: Role::Manager,
+            session: Id::generate(ctx.now),
+        };
+        let digest = verifications.get(&ctx, id).await.unwrap().request_digest;
+        let review = serde_json::from_value(json!({"digest": digest})).unwrap();
+        verifications.review(&ctx, id, approve, review).await.unwrap();
     }
 
     pub(crate) async fn audited(&self) -> Vec<String> {

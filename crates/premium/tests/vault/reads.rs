@@ -100,6 +100,111 @@ async fn a_read_that_needs_approval_waits_and_hands_over_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approved_read_is_taken_up_once_by_its_agent_for_what_was_approved() {
+    for bed in Bed::all().await {
+        for value in ["one", "two"] {
+            bed.put("payments/payout", value).await;
+            bed.put("payments/other", value).await;
+        }
+        bed.grant("require_approval", "payments/**").await;
+        let id = bed.read("payments/payout").await.unwrap().reply.decision.id;
+        let pending = bed.take_up("payments/payout", None, id).await.unwrap();
+        assert!(pending.reply.decision.status == "pending" && pending.opened.is_none());
+        bed.review(id, true).await;
+        for (path, version) in [("payments/other", None), ("payments/payout", Some(1))] {
+            let refusal = bed.take_up(path, version, id).await;
+            assert_eq!(refused(refusal), (Code::FieldInvalid, "decision_id".to_owned()));
+        }
+        let read = bed.take_up("payments/payout", None, id).await.unwrap();
+        assert_eq!((read.value(), read.reply.decision.id), ("two", id));
+        let again = bed.take_up("payments/payout", None, id).await;
+        assert_eq!(refused(again), (Code::StateConflict, "decision_id".to_owned()));
+        assert_eq!(
+            bed.audited()
+                .await
+                .iter()
+                .filter(|action| *action == "secret.approval_used")
+                .count(),
+            1
+        );
+
+        let rejected = bed.read("payments/payout").await.unwrap().reply.decision.id;
+        bed.review(rejected, false).await;
+        let read = bed.take_up("payments/payout", None, rejected).await.unwrap();
+        assert!(read.reply.decision.status == "denied" && read.opened.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_ends_with_its_time_and_with_what_it_stood_on() {
+    for bed in Bed::all().await {
+        bed.put("payments/payout", "v").await;
+        bed.grant("require_approval", "payments/**").await;
+        let approved = async || {
+            let id = bed.read("payments/payout").await.unwrap().reply.decision.id;
+            bed.review(id, true).await;
+            id
+        };
+        let late = approved().await;
+        bed.clock.advance(TimeDelta::minutes(15));
+        let refusal = bed.take_up("payments/payout", None, late).await.unwrap_err();
+        assert!(
+            refusal.code == Code::StateConflict && refusal.detail.contains("too old"),
+            "{refusal}"
+        );
+
+        // Another agent's, and one that nobody had to approve.
+        let id = approved().await;
+        let other = seed_agent(&bed.kernel.store, bed.organization, "other").await;
+        bed.grant_to(bed.organization, &other, "allow", "payments/**")
+            .await;
+        let theirs = bed
+            .read_by(
+                &bed.vault,
+                &bed.as_agent_of(bed.organization, &other),
+                "payments/payout",
+                None,
+            )
+            .await
+            .unwrap();
+        let theirs = theirs.reply.decision.id;
+        assert_eq!(
+            refused(bed.take_up("payments/payout", None, theirs).await).0,
+            Code::NotFound
+        );
+
+        // The grants are withdrawn meanwhile.
+        bed.database
+            .sql("UPDATE grants SET revoked_at = granted_at; UPDATE agents SET epoch = epoch + 1")
+            .await;
+        let refusal = bed.take_up("payments/payout", None, id).await.unwrap_err();
+        assert!(
+            refusal.code == Code::StateConflict && refusal.detail.contains("denied"),
+            "{refusal}"
+        );
+        bed.database
+            .sql("UPDATE agents SET status = 'suspended', epoch = epoch + 1")
+            .await;
+        assert_eq!(
+            refused(bed.take_up("payments/payout", None, id).await).0,
+            Code::Forbidden
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_nobody_had_to_approve_cannot_be_taken_up_again() {
+    for bed in Bed::all().await {
+        bed.put("payments/key", "v").await;
+        let id = bed.read("payments/key").await.unwrap().reply.decision.id;
+        assert_eq!(
+            refused(bed.take_up("payments/key", None, id).await).0,
+            Code::StateConflict
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_wants_a_signature_that_covers_the_key() {
     for bed in Bed::all().await {
         bed.put("payments/key", "v").await;
@@ -108,6 +213,7 @@ async fn a_read_wants_a_signature_that_covers_the_key() {
             version: None,
             seal_to: RecipientKey::generate().unwrap().public_text(),
             context: serde_json::Map::new(),
+            decision_id: None,
         };
         for scheme in ["sdk", "agent_api_key", "session"] {
             let refusal = bed.vault.read(&bed.as_agent(), None, scheme, request()).await;

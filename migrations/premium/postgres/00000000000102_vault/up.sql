@@ -84,6 +84,14 @@ CREATE TABLE vault_value_digests (
 );
 CREATE INDEX vault_value_digests_by_secret_id ON vault_value_digests (org_id, secret_id, version);
 
+-- Approvals by a person that were taken up by a read: each once.
+CREATE TABLE vault_approvals_used (
+  org_id UUID NOT NULL,
+  decision_id UUID NOT NULL,
+  created_at TIMESTAMPTZ NOT NULL,
+  PRIMARY KEY (org_id, decision_id)
+);
+
 -- As for the community's tables: the second line behind the tenant in every query.
 ALTER TABLE vault_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE vault_keys FORCE ROW LEVEL SECURITY;
@@ -104,4 +112,8 @@ CREATE POLICY tenant ON vault_versions USING (current_setting('aim.organization'
 ALTER TABLE vault_value_digests ENABLE ROW LEVEL SECURITY;
 ALTER TABLE vault_value_digests FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON vault_value_digests USING (current_setting('aim.organization', true) = '*'
+  OR org_id = NULLIF(NULLIF(current_setting('aim.organization', true), ''), '*')::uuid);
+ALTER TABLE vault_approvals_used ENABLE ROW LEVEL SECURITY;
+ALTER TABLE vault_approvals_used FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON vault_approvals_used USING (current_setting('aim.organization', true) = '*'
   OR org_id = NULLIF(NULLIF(current_setting('aim.organization', true), ''), '*')::uuid);

@@ -1,3 +1,4 @@
+DROP TABLE vault_approvals_used;
 DROP TABLE vault_value_digests;
 DROP TABLE vault_versions;
 DROP TABLE vault_tags;

@@ -83,3 +83,11 @@ CREATE TABLE vault_value_digests (
   PRIMARY KEY (org_id, digest, secret_id, version, field)
 ) STRICT;
 CREATE INDEX vault_value_digests_by_secret_id ON vault_value_digests (org_id, secret_id, version);
+
+-- Approvals by a person that were taken up by a read: each once.
+CREATE TABLE vault_approvals_used (
+  org_id BLOB NOT NULL CHECK (length(org_id) = 16),
+  decision_id BLOB NOT NULL CHECK (length(decision_id) = 16),
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (org_id, decision_id)
+) STRICT;
