@@ -241,7 +241,7 @@ def seed_violations(path, count):
         moment = now - span + span * index // count
         agent = agents[index % len(agents)]
         return dict(org_id=organization, id=uuid7(moment), agent_id=agent, agent_name="filler",
-                    decision_id=uuid7(moment), attempted_capability=capabilities[index % 20], resource="customers/1",
+                    decision_id=uuid7(moment), attempted_capability=capabilities[index // len(agents) % 20], resource="customers/1",
                     registered_capabilities='["db:read"]', severity=severities[index % 5], trust_score_impact=-3,
                     is_blocked=1, source_ip="192.0.2.1", request_metadata="{}",
                     reason_codes='["capability.not_granted"]', created_at=moment * 1000)
@@ -258,6 +258,11 @@ def seed_violations(path, count):
                     f"INSERT INTO violation_counts (org_id, agent_id, granularity, bucket, severity, "
                     f"attempted_capability, is_blocked, count) SELECT org_id, {agent}, '{granularity}', {bucket}, "
                     f"severity, {capability}, is_blocked, count(*) FROM violations GROUP BY 1, 2, 3, 4, 5, 6, 7")
+    database.execute(
+        "INSERT INTO violation_groups (org_id, agent_id, agent_name, attempted_capability, reason_code, severity, "
+        "first_seen_at, last_seen_at, last_violation_id, count) SELECT org_id, agent_id, agent_name, attempted_capability, "
+        "'capability.not_granted', severity, min(created_at), max(created_at), max(id), count(*) FROM violations "
+        "GROUP BY org_id, agent_id, attempted_capability")
     database.commit()
     database.close()
 
@@ -312,10 +317,12 @@ def timed(server, path, times=60):
 
 # The console's pages with their filters; `{agent}` is an agent with records.
 CONSOLE = [
-    "/overview", "/agents", "/agents?search=filler-99&status=active", "/agents/{agent}", "/agents/{agent}/activity",
+    "/overview", "/agents", "/agents?q=filler-99&status=active", "/agents/{agent}", "/agents/{agent}/activity",
     "/agents/{agent}/capabilities", "/agents/{agent}/violations", "/agents/{agent}/key-vault", "/agents/{agent}/trust",
-    "/agents/{agent}/mcp-servers", "/agents/{agent}/audit", "/violations", "/violations?severity=critical&range=7d",
-    "/requests", "/alerts", "/threats", "/trust", "/mcp-servers", "/audit", "/audit?action=agent.updated", "/compliance",
+    "/agents/{agent}/mcp-servers", "/agents/{agent}/audit", "/violations",
+    "/violations?range=all", "/violations?severity=critical&range=30d", "/violations?view=single&range=all",
+    "/violations?view=single&severity=critical&state=open&range=30d", "/violations?capability=db:verb7&agent=filler-77",
+    "/requests", "/alerts", "/threats", "/live", "/policies", "/trust", "/trust?by=type", "/mcp-servers", "/audit", "/audit?action=agent.updated", "/audit?action=agent.updated&range=7d", "/compliance",
     "/webhooks", "/users", "/api-keys", "/settings", "/profile",
 ]
 

@@ -19,6 +19,7 @@ mod house;
 mod malformed;
 mod matrix;
 mod process;
+mod replay;
 mod run;
 mod tenants;
 mod two_nodes;

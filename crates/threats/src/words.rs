@@ -1,5 +1,6 @@
 //! A finding's evidence as a sentence.
 
+use aim_core::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::detector::Detector;
@@ -7,12 +8,17 @@ use crate::detector::Detector;
 /// What is not known.
 const NOWHERE: &str = "an unknown place";
 
+/// A moment to the minute: nobody reads microseconds in a sentence.
+fn in_words(moment: Timestamp) -> String {
+    moment.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 struct Values<'a>(&'a Map<String, Value>);
 
 impl Values<'_> {
     fn text(&self, name: &str) -> String {
         match self.0.get(name) {
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => Timestamp::parse(text).map_or_else(|| text.clone(), in_words),
             Some(Value::Number(number)) => number.as_f64().filter(|_| number.is_f64()).map_or_else(
                 || number.to_string(),
                 |number| {
@@ -165,6 +171,16 @@ mod tests {
             let text = summary(*detector, &Map::new());
             assert!(text.ends_with('.') && text.len() > 20, "{detector:?}: {text}");
         }
+    }
+
+    #[test]
+    fn moments_are_told_to_the_minute() {
+        let values = json!({"why": "weekday", "hour": "2026-11-21T03:00:00.000000Z", "days_known": 21});
+        let text = summary(Detector::UnusualHour, values.as_object().unwrap());
+        assert!(
+            text.contains("in the hour from 2026-11-21 03:00 UTC, on a day"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ Exit codes:
   0  done; `agent act`: approved; `audit verify`: intact; `replay`: the same verdict
   1  an error, wrong usage included
   2  `audit verify`: not intact; `replay`: another verdict, or an altered record
-  3  `agent act`: denied
+  3  `agent act`: denied; `replay`: retention has erased the inputs
   4  `agent act`: pending, a person decides";
 
 /// Identity, authorization and evidence for AI agents.

@@ -17,6 +17,8 @@ use crate::{installation, terminal};
 
 /// The record and what it leads to are not the same.
 const DIFFERENT: u8 = 2;
+/// Retention has erased the inputs: nothing can be said either way.
+const ERASED: u8 = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArguments {
@@ -33,19 +35,21 @@ struct Recorded {
     snapshot: String,
     inputs: String,
     verdict: String,
+    salt: Vec<u8>,
 }
 
 /// A decision that was decided again.
 pub(crate) struct Again {
     organization: OrganizationId,
     decided_at: Timestamp,
-    result: Result<Verdict, ReplayError>,
+    /// None where retention has erased the inputs.
+    result: Option<Result<Verdict, ReplayError>>,
 }
 
 impl Again {
-    /// Whether the recorded inputs lead to the recorded verdict.
-    pub(crate) fn is_same(&self) -> bool {
-        self.result.is_ok()
+    /// Whether the recorded inputs lead to the recorded verdict; none where retention has erased them.
+    pub(crate) fn is_same(&self) -> Option<bool> {
+        self.result.as_ref().map(Result::is_ok)
     }
 }
 
@@ -55,11 +59,14 @@ pub(crate) async fn again(store: &Store, id: DecisionId) -> Result<Again, Failur
         .read(Scope::Installation, move |db| recorded(db, id))
         .await?
         .ok_or_else(|| Failure::new(format!("there is no decision {id} in this database")))?;
-    let result = replay(
-        recorded.snapshot.as_bytes(),
-        recorded.inputs.as_bytes(),
-        recorded.verdict.as_bytes(),
-    );
+    let is_erased = recorded.inputs.is_empty() && recorded.salt.is_empty();
+    let result = (!is_erased).then(|| {
+        replay(
+            recorded.snapshot.as_bytes(),
+            recorded.inputs.as_bytes(),
+            recorded.verdict.as_bytes(),
+        )
+    });
     Ok(Again {
         organization: recorded.organization,
         decided_at: recorded.decided_at,
@@ -78,19 +85,23 @@ impl ReplayArguments {
                 "organization_id": again.organization,
                 "decided_at": again.decided_at,
                 "matches": again.is_same(),
-                "problem": again.result.as_ref().err().map(ToString::to_string),
-                "verdict": again.result.as_ref().ok(),
+                "erased": again.result.is_none(),
+                "problem": again.result.as_ref().and_then(|result| result.as_ref().err()).map(ToString::to_string),
+                "verdict": again.result.as_ref().and_then(|result| result.as_ref().ok()),
             }));
         } else {
             match &again.result {
-                Ok(verdict) => terminal::line(format!("the same verdict: {}", told(verdict))),
-                Err(problem) => terminal::line(format!("NOT THE SAME: {problem}")),
+                Some(Ok(verdict)) => terminal::line(format!("the same verdict: {}", told(verdict))),
+                Some(Err(problem)) => terminal::line(format!("NOT THE SAME: {problem}")),
+                None => terminal::line(
+                    "erased: retention has removed what was asked, so it cannot be decided again; the verdict's record stands in the audit log",
+                ),
             }
         }
-        Ok(if again.is_same() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(DIFFERENT)
+        Ok(match again.is_same() {
+            Some(true) => ExitCode::SUCCESS,
+            Some(false) => ExitCode::from(DIFFERENT),
+            None => ExitCode::from(ERASED),
         })
     }
 }
@@ -104,7 +115,7 @@ fn told(verdict: &Verdict) -> String {
 }
 
 fn recorded(db: &mut Db, id: DecisionId) -> aim_store::Result<Option<Recorded>> {
-    type Row = (OrganizationId, Timestamp, Vec<u8>, String, String);
+    type Row = (OrganizationId, Timestamp, Vec<u8>, String, String, Vec<u8>);
     let row: Option<Row> = each!(db, c => decisions::table
         .filter(decisions::id.eq(id))
         .select((
@@ -113,10 +124,11 @@ fn recorded(db: &mut Db, id: DecisionId) -> aim_store::Result<Option<Recorded>> 
             decisions::snapshot_digest,
             decisions::inputs,
             decisions::verdict,
+            decisions::salt,
         ))
         .first(c)
         .optional())?;
-    let Some((organization, decided_at, digest, inputs, verdict)) = row else {
+    let Some((organization, decided_at, digest, inputs, verdict, salt)) = row else {
         return Ok(None);
     };
     let snapshot: Option<String> = each!(db, c => snapshots::table
@@ -131,5 +143,6 @@ fn recorded(db: &mut Db, id: DecisionId) -> aim_store::Result<Option<Recorded>> 
         snapshot: snapshot.unwrap_or_default(),
         inputs,
         verdict,
+        salt,
     }))
 }

@@ -112,7 +112,8 @@ impl Stage {
             same += usize::from(
                 replay::again(&self.store, DecisionId::from_uuid(*decision))
                     .await?
-                    .is_same(),
+                    .is_same()
+                    == Some(true),
             );
         }
         let all = play.decisions.len();

@@ -11,7 +11,7 @@ use aim_store::{
 use chrono::TimeDelta;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
-use super::AgentService;
+use super::{AgentService, store};
 
 /// The most choices that a filter offers.
 const MOST_CHOICES: i64 = 200;
@@ -49,6 +49,14 @@ pub(crate) struct RecentDecision {
 }
 
 impl AgentService {
+    /// Who can be given an agent: active users by name, the first few hundred.
+    pub(crate) async fn possible_owners(&self, ctx: &Ctx) -> Result<Vec<(UserId, String)>> {
+        let organization = ctx.organization;
+        self.store()
+            .read(organization, move |db| store::possible_owners(db, organization))
+            .await
+    }
+
     /// What the list can be filtered by.
     pub(crate) async fn facets(&self, ctx: &Ctx) -> Result<Facets> {
         let organization = ctx.organization;

@@ -165,6 +165,20 @@ pub(crate) fn has_user(db: &mut Db, organization: OrganizationId, user: UserId) 
     Ok(each!(db, c => diesel::select(diesel::dsl::exists(found)).get_result(c))?)
 }
 
+/// The most people who are offered as owners.
+const MOST_OWNERS: i64 = 500;
+
+/// Who can own an agent: the active users, by name.
+pub(crate) fn possible_owners(db: &mut Db, organization: OrganizationId) -> Result<Vec<(UserId, String)>> {
+    Ok(each!(db, c => users::table
+        .filter(users::org_id.eq(organization))
+        .filter(users::status.eq("active"))
+        .order((users::name, users::id))
+        .limit(MOST_OWNERS)
+        .select((users::id, users::name))
+        .load(c))?)
+}
+
 /// A page of the organisation's agents, one more than the page holds, and how many there are in all.
 pub(crate) fn page(
     db: &mut Db,

@@ -46,7 +46,8 @@ pub fn severity_of(name: &str) -> Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
-    /// Many denials of one agent in a short time.
+    /// Many denials of one agent in a short time, by a plain count: off unless an organisation switches it on, for
+    /// threat detection finds bursts too.
     DenialsBurst,
     /// A denied attempt of critical severity.
     CriticalViolation,
@@ -100,7 +101,7 @@ impl AlertKind {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::DenialsBurst => "Burst of denials",
+            Self::DenialsBurst => "Number of denials",
             Self::CriticalViolation => "Critical violation",
             Self::KeyExpiring => "Key expires soon",
             Self::KeyExpired => "Key expired",

@@ -41,7 +41,9 @@ impl Rule {
         };
         Self {
             kind,
-            enabled: true,
+            // Threat detection finds bursts by their share too, and raises `threat_finding`: one cause, one alert.
+            // This plain count is for those who want it besides.
+            enabled: !matches!(kind, AlertKind::DenialsBurst),
             severity: None,
             cooldown_minutes,
             threshold,

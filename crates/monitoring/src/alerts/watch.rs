@@ -49,7 +49,7 @@ pub(crate) fn follower(kernel: &Kernel) -> Follower {
 }
 
 async fn consider(store: &Store, memory: &Mutex<Memory>, records: &[Record]) -> Result<Option<Effect>> {
-    let denied: HashSet<Subject> = records.iter().filter_map(denied_subject).collect();
+    let mut denied: HashSet<Subject> = records.iter().filter_map(denied_subject).collect();
     let needs_rules: HashSet<OrganizationId> = denied.iter().map(|(organization, _)| *organization).collect();
     let mut burst_rules = HashMap::new();
     if !needs_rules.is_empty() {
@@ -68,6 +68,7 @@ async fn consider(store: &Store, memory: &Mutex<Memory>, records: &[Record]) -> 
         let default = Rule::default_of(AlertKind::DenialsBurst);
         burst_rules.get(&organization).copied().unwrap_or(default)
     };
+    denied.retain(|subject| rule_of(subject.0).enabled);
     let unknown: Vec<(Subject, Rule)> = {
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         let first = records.first().map_or(0, |record| record.leaf_index);
@@ -98,7 +99,7 @@ async fn consider(store: &Store, memory: &Mutex<Memory>, records: &[Record]) -> 
     {
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         for record in records {
-            if let Some(subject) = denied_subject(record) {
+            if let Some(subject) = denied_subject(record).filter(|subject| denied.contains(subject)) {
                 let rule = rule_of(subject.0);
                 let latest = memory.denials.entry(subject).or_default();
                 alerts.extend(burst(latest, record, subject, &rule));

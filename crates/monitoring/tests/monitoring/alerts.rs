@@ -284,7 +284,7 @@ async fn a_rule_switches_a_kind_off_sets_its_severity_and_can_be_reset() {
             elsewhere
                 .rules
                 .iter()
-                .all(|rule| rule.enabled && !rule.customised)
+                .all(|rule| rule.enabled == (rule.kind != AlertKind::DenialsBurst) && !rule.customised)
         );
 
         let loud = SetRule {
@@ -330,6 +330,28 @@ async fn a_rule_switches_a_kind_off_sets_its_severity_and_can_be_reset() {
     .await;
 }
 
+/// Lets denials be counted in the organisation, as by default.
+async fn count_denials(bed: &Bed) {
+    let on = SetRule {
+        kind: AlertKind::DenialsBurst,
+        ..rule(true)
+    };
+    bed.monitoring
+        .alerts()
+        .set_rule(&bed.manager(), on)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn denials_are_counted_only_where_an_organisation_wants_it() {
+    on_each(|bed| async move {
+        deny(&bed, 40).await;
+        assert!(all(&bed).await.is_empty(), "{}", bed.database.kind);
+    })
+    .await;
+}
+
 async fn deny(bed: &Bed, times: usize) {
     let entries = (0..times)
         .map(|_| bed.decision(bed.home, bed.agent, "denied"))
@@ -341,6 +363,7 @@ async fn deny(bed: &Bed, times: usize) {
 #[tokio::test]
 async fn twenty_denials_in_five_minutes_are_a_burst_and_nineteen_are_none() {
     on_each(|bed| async move {
+        count_denials(&bed).await;
         deny(&bed, 19).await;
         assert!(all(&bed).await.is_empty());
         // Long after, nineteen more are no burst either.
@@ -390,6 +413,7 @@ async fn an_organisation_sets_what_a_burst_is_for_itself() {
 #[tokio::test]
 async fn a_node_that_takes_over_knows_the_denials_before_it() {
     on_each(|bed| async move {
+        count_denials(&bed).await;
         let (home, agent, now) = (bed.home, bed.agent, bed.now());
         // What the decisions of the node before left: nineteen violations.
         for number in 0..19 {

@@ -54,6 +54,11 @@ fn nice_top(most: f64) -> f64 {
     if most <= 0.0 {
         return 4.0;
     }
+    // A quarter of a small count is a whole number, so that no axis says 2.5.
+    let small = [4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 40.0, 60.0, 80.0, 100.0];
+    if let Some(top) = small.into_iter().find(|top| *top >= most) {
+        return top;
+    }
     let magnitude = 10_f64.powf(most.log10().floor());
     let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
     let step = steps.into_iter().find(|step| step * magnitude >= most);

@@ -163,7 +163,7 @@ pub fn tone_of(state: &str) -> &'static str {
         "pending" | "in_grace" | "grace" | "expiring" | "acknowledged" | "retrying" | "stale" | "draft"
         | "unverified" | "rotating" | "restricted" | "requires_approval" | "not_evidenced" => "warn",
         "suspended" | "denied" | "revoked" | "failed" | "fail" | "expired" | "open" | "rejected"
-        | "compromised" | "drifted" | "dead" | "blocked" | "critical" => "bad",
+        | "compromised" | "failing" | "drifted" | "dead" | "blocked" | "critical" => "bad",
         _ => "neutral",
     }
 }

@@ -389,6 +389,7 @@ fn prepare(
         verdict,
     };
     let verdict = &decided.verdict;
+    // No digest of the inputs stands here: they are committed to under a salt, so that erased ones cannot be guessed.
     let facts = json!({
         "capability": item.action.as_str(),
         "reasons": reason_codes,
@@ -396,7 +397,6 @@ fn prepare(
         "scheme": item.scheme,
         "decided_by": verdict.decided_by,
         "severity": verdict.severity,
-        "request_sha256": hex(&decided.request_digest),
         "snapshot_sha256": hex(&live.digest),
     });
     let entry = aim_audit::seal(Entry {

@@ -410,8 +410,7 @@ fn settle(
     .agent(row.agent_id)
     .target("decision", id)
     .outcome(if approve { "approved" } else { "denied" })
-    .facts(json!({"request_sha256": seen}))
-    .details(json!({"note": review.note}));
+    .details(json!({"note": review.note, "request_sha256": seen}));
     aim_audit::append(db, vec![entry])?;
     Ok(view(ctx, row)?)
 }

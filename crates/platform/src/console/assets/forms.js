@@ -36,6 +36,7 @@ const skip = Symbol("skip");
 function converted(field, raw) {
   const kinds = (field.dataset.type || "string").split(/\s+/);
   if (kinds.includes("omit-empty") && (raw === "" || raw === undefined || raw === null)) return skip;
+  if (kinds.includes("null-empty") && raw.trim() === "") return null;
   for (const kind of kinds) {
     switch (kind) {
       case "int": return /^-?\d+$/.test(raw.trim()) ? Number(raw) : raw === "" ? null : raw;
