@@ -226,7 +226,7 @@ async fn what_cannot_be_read_yet_or_at_all_has_an_exit_code_of_its_own() {
     }
     let scene = Scene::new(Installation::sqlite()).await;
     for (flag, code, said) in [
-        ("A=slow/key", 75, "a person has to approve the read of slow/key"),
+        ("A=slow/key", 75, "with --wait SECONDS the command waits"),
         ("A=gone/key", 125, "there is no secret gone/key"),
         ("A=payments/stripe/live@9", 125, "version 9"),
         ("A=db/orders", 125, "host, password, username"),
@@ -269,6 +269,41 @@ async fn what_cannot_be_read_yet_or_at_all_has_an_exit_code_of_its_own() {
     let ended = Ended::from(output);
     assert_eq!(ended.code, 75, "{ended:?}");
     assert!(ended.err.contains("did not answer"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_waits_for_a_person_goes_on_when_that_person_has_decided() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    for (verdict, code, out) in [("approve", 0, "not yet for the bot"), ("reject", 77, "")] {
+        let mut child = scene
+            .command(&["--wait", "60", "--env", "A=slow/key"], "printf %s \"$A\"")
+            .spawn()
+            .unwrap();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        err.read_line(&mut said).unwrap();
+        let id = said
+            .split_once("(decision ")
+            .unwrap()
+            .1
+            .trim_end()
+            .trim_end_matches(')');
+        let path = format!("/api/v1/verifications/{id}");
+        let admin = &scene.node.admin;
+        let seen: Value = admin.call(Method::GET, &path, None::<&()>).await.unwrap();
+        let body = json!({"digest": seen["request_digest"]});
+        let _ = scene.node.post(&format!("{path}/{verdict}"), body).await;
+        let mut read = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut read).unwrap();
+        assert_eq!(
+            (child.wait().unwrap().code(), read.as_str()),
+            (Some(code), out),
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

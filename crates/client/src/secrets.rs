@@ -138,6 +138,8 @@ struct Ask<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<i64>,
     seal_to: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     context: &'a Map<String, Value>,
 }
@@ -187,16 +189,51 @@ impl Client {
         version: Option<i64>,
         context: &Map<String, Value>,
     ) -> Result<Secret, SecretError> {
+        self.ask_for_secret(path, version, None, context).await
+    }
+
+    /// Takes up a read that a person has approved by now: `decision` is that of [`SecretError::Pending`], and
+    /// [`Client::poll`] tells when it is approved. Each approval is good for one read of the path and version that
+    /// were asked for then.
+    ///
+    /// # Errors
+    /// As [`Self::read_secret`]; `resource.state` when the approval was used before, is too old, or would be a denial
+    /// by now.
+    pub async fn take_up_secret(
+        &self,
+        path: &str,
+        version: Option<i64>,
+        decision: Uuid,
+    ) -> Result<Secret, SecretError> {
+        self.ask_for_secret(path, version, Some(decision), &Map::new())
+            .await
+    }
+
+    async fn ask_for_secret(
+        &self,
+        path: &str,
+        version: Option<i64>,
+        decision_id: Option<Uuid>,
+        context: &Map<String, Value>,
+    ) -> Result<Secret, SecretError> {
         let agent = self.identity().ok_or(Error::NoIdentity)?.agent_id;
         let key = RecipientKey::generate().map_err(Error::from)?;
         let ask = Ask {
             path,
             version,
             seal_to: key.public_text(),
+            decision_id,
             context,
         };
         let reply = self.send(self.prepare(Method::POST, READS, Some(&ask))?).await?;
-        opened(&reply, &key, agent, path, version)
+        let secret = opened(&reply, &key, agent, path, version)?;
+        if decision_id.is_some_and(|asked| asked != secret.decision.id) {
+            return Err(SecretError::Unopened {
+                path: path.to_owned(),
+                reason: "it speaks of another decision".to_owned(),
+            });
+        }
+        Ok(secret)
     }
 }
 

@@ -18,6 +18,7 @@ use std::{
     os::unix::ffi::OsStringExt,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -37,7 +38,7 @@ pub const NAME: &str = "run";
 
 /// The agent may not read a secret. EX_NOPERM of sysexits.h.
 const DENIED: u8 = 77;
-/// A person decides first, or the server cannot answer now. EX_TEMPFAIL of sysexits.h.
+/// A person has not approved yet, or the server cannot answer now. EX_TEMPFAIL of sysexits.h.
 const LATER: u8 = 75;
 /// Whatever else went wrong before the command started; `env` and `timeout` use it too.
 const FAILED: u8 = 125;
@@ -51,7 +52,7 @@ value in that form.
 
 Exit codes:
   the command's own; 128 + n when signal n ended it
-  75   a person decides first, or the server cannot answer now: nothing was started
+  75   a person has not approved yet, or the server cannot answer now: nothing was started
   77   the agent may not read one of the secrets: nothing was started
   125  another failure before the command was started
   126  the command cannot be executed
@@ -84,6 +85,9 @@ struct RunArguments {
     /// Replace the values in what the command writes to its standard output and error. They are pipes then.
     #[arg(long)]
     redact: bool,
+    /// Wait this many seconds for a person to approve what needs that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -136,6 +140,7 @@ fn say(text: &str) {
 fn run(arguments: RunArguments) -> Result<u8, Failure> {
     keep_memory_private();
     let (server, command) = (arguments.server.clone(), arguments.command.clone());
+    let wait = Duration::from_secs(arguments.wait);
     let plan = plan(arguments)?;
     let templates = plan
         .templates
@@ -150,7 +155,7 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
         .chain(plan.file_env.values())
         .chain(named)
         .collect();
-    let secrets = Secrets::read(plan.agent.as_deref(), server, &references)?;
+    let secrets = Secrets::read(plan.agent.as_deref(), server, wait, &references)?;
 
     let mut environment = Vec::new();
     for (name, reference) in &plan.env {

@@ -1,16 +1,18 @@
 //! The secrets of a run: each read once, all at the same time, all or none.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use aim_client::{Client, Error, KeyFolder, Secret, SecretError, SecretString};
+use aim_client::{Client, Decision, Error, KeyFolder, Secret, SecretError, SecretString, Status};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt as _, stream};
 use zeroize::Zeroizing;
 
-use super::{DENIED, FAILED, Failure, LATER, reference::Reference};
+use super::{DENIED, FAILED, Failure, LATER, reference::Reference, say};
 
 /// How many reads are on their way at once.
 const AT_ONCE: usize = 16;
+/// How often a decision that waits for a person is asked for.
+const POLL: Duration = Duration::from_secs(1);
 /// The kind whose content is Base64.
 const FILE: &str = "file";
 /// Fields that name or place something; a program may print them, and often must.
@@ -24,7 +26,7 @@ type Key = (String, Option<i64>);
 pub(crate) struct Secrets(BTreeMap<Key, Secret>);
 
 impl Secrets {
-    /// Reads all that is named, as the agent.
+    /// Reads all that is named, as the agent. A person is waited for as long as `wait`.
     ///
     /// # Errors
     /// Every one that could not be had, each with its reason. Denied weighs more than later, and that more
@@ -32,6 +34,7 @@ impl Secrets {
     pub(crate) fn read(
         agent: Option<&str>,
         server: Option<String>,
+        wait: Duration,
         references: &[&Reference],
     ) -> Result<Self, Failure> {
         let mut wanted: Vec<Key> = references.iter().map(|reference| key(reference)).collect();
@@ -52,32 +55,9 @@ impl Secrets {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let read: Vec<(Key, Result<Secret, SecretError>)> = runtime.block_on(
-            stream::iter(wanted)
-                .map(|(path, version)| {
-                    let client = &client;
-                    async move {
-                        let read = client.read_secret(&path, version).await;
-                        ((path, version), read)
-                    }
-                })
-                .buffer_unordered(AT_ONCE)
-                .collect(),
-        );
-        let mut secrets = BTreeMap::new();
-        let mut failures = Vec::new();
-        for (key, read) in read {
-            match read {
-                Ok(secret) => {
-                    secrets.insert(key, secret);
-                }
-                Err(error) => failures.push(failure(&error)),
-            }
-        }
-        match all(failures) {
-            Some(failure) => Err(failure),
-            None => Self(secrets).checked(references),
-        }
+        runtime
+            .block_on(read_all(&client, wanted, wait))
+            .and_then(|secrets| Self(secrets).checked(references))
     }
 
     /// That each field that is named is there.
@@ -130,6 +110,82 @@ impl Secrets {
     }
 }
 
+/// Reads all, at the same time; what waits for a person after the rest, if the rest can be had.
+async fn read_all(
+    client: &Client,
+    wanted: Vec<Key>,
+    wait: Duration,
+) -> Result<BTreeMap<Key, Secret>, Failure> {
+    let mut secrets = BTreeMap::new();
+    let mut pending = Vec::new();
+    let mut failures = Vec::new();
+    let mut reads = stream::iter(wanted)
+        .map(|(path, version)| async move {
+            let read = client.read_secret(&path, version).await;
+            ((path, version), read)
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some((key, read)) = reads.next().await {
+        match read {
+            Ok(secret) => {
+                secrets.insert(key, secret);
+            }
+            Err(SecretError::Pending { decision, .. }) if !wait.is_zero() => pending.push((key, decision)),
+            Err(error) => failures.push(failure(&error)),
+        }
+    }
+    drop(reads);
+    if failures.is_empty() {
+        for ((path, _), decision) in &pending {
+            say(&format!(
+                "waiting for a person to approve the read of {path} (decision {})",
+                decision.id
+            ));
+        }
+        let approvals = pending.into_iter().map(|(key, decision)| async move {
+            let read = when_approved(client, &key, decision, wait).await;
+            (key, read)
+        });
+        for (key, read) in futures_util::future::join_all(approvals).await {
+            match read {
+                Ok(secret) => {
+                    secrets.insert(key, secret);
+                }
+                Err(error) => failures.push(failure(&error)),
+            }
+        }
+    }
+    all(failures).map_or(Ok(secrets), Err)
+}
+
+/// Waits for a person, and takes the read up.
+async fn when_approved(
+    client: &Client,
+    (path, version): &Key,
+    mut decision: Box<Decision>,
+    wait: Duration,
+) -> Result<Secret, SecretError> {
+    let mut left = wait;
+    while decision.status == Status::Pending && !left.is_zero() {
+        let pause = POLL.min(left);
+        tokio::time::sleep(pause).await;
+        left -= pause;
+        decision = Box::new(client.poll(decision.id).await?);
+    }
+    let path = path.as_str();
+    match decision.status {
+        Status::Approved => client.take_up_secret(path, *version, decision.id).await,
+        Status::Denied => Err(SecretError::Denied {
+            path: path.to_owned(),
+            decision,
+        }),
+        Status::Pending => Err(SecretError::Pending {
+            path: path.to_owned(),
+            decision,
+        }),
+    }
+}
+
 fn key(reference: &Reference) -> Key {
     (reference.path.clone(), reference.version)
 }
@@ -144,9 +200,9 @@ fn failure(error: &SecretError) -> Failure {
     };
     let remedy = match error {
         SecretError::Call(error) => error.problem().map(|problem| problem.remedy.as_str()),
-        SecretError::Pending { .. } => Some(
-            "an approval counts for that one read, and this command does not wait; ask for a grant without it",
-        ),
+        SecretError::Pending { .. } => {
+            Some("with --wait SECONDS the command waits for that person; without, it asks anew each time")
+        }
         _ => None,
     };
     let remedy = remedy.filter(|remedy| !remedy.is_empty());
