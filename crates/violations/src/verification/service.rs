@@ -423,6 +423,10 @@ fn decided_now(
     row: &DecisionRow,
     mut uses: impl FnMut(&mut Db, store::UseKey) -> aim_store::Result<i64>,
 ) -> aim_store::Result<(Verdict, Inputs)> {
+    if row.inputs.is_empty() {
+        let detail = "the inputs of this decision were erased, so it cannot be looked at again";
+        return Err(Error::new(Code::StateConflict, detail).into());
+    }
     let mut inputs: Inputs =
         serde_json::from_str(&row.inputs).map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
     let live = snapshot::fresh(db, ctx.organization, row.agent_id, ctx.now)?;
