@@ -32,6 +32,7 @@ const PREMIUM_PATHS: &[(Method, &str)] = &[
     (Method::DELETE, "/api/v1/agents/{id}/api-keys/{key_id}"),
     (Method::POST, "/api/v1/vault/reads"),
     (Method::GET, "/api/v1/vault/status"),
+    (Method::POST, "/api/v1/vault/unseal"),
     (Method::GET, "/api/v1/vault/secrets"),
     (Method::GET, "/api/v1/vault/secrets/{path}"),
     (Method::PUT, "/api/v1/vault/secrets/{path}"),

@@ -94,11 +94,18 @@ static ADDITIONS: &[Addition] = &[
         edition: "premium",
         modules: |kernel, community| aim_premium::modules(kernel, community.violations.verifications()),
         migrations: &[aim_premium::PREMIUM_MIGRATIONS],
-        commands: &[AddedCommand {
-            name: aim_premium::run::NAME,
-            describe: aim_premium::run::command,
-            run: |matches, _| aim_premium::run::execute(matches),
-        }],
+        commands: &[
+            AddedCommand {
+                name: aim_premium::run::NAME,
+                describe: aim_premium::run::command,
+                run: |matches, _| aim_premium::run::execute(matches),
+            },
+            AddedCommand {
+                name: aim_premium::vault::cli::NAME,
+                describe: aim_premium::vault::cli::command,
+                run: aim_premium::vault::cli::execute,
+            },
+        ],
     },
 ];
 

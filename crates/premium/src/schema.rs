@@ -23,13 +23,14 @@ diesel::table! {
 }
 
 diesel::table! {
-    use aim_core::sql::DbTime;
+    use aim_core::sql::{DbJson, DbTime};
     use diesel::sql_types::{BigInt, Text};
 
     vault_roots (slot) {
         slot -> BigInt,
         root_key_id -> Text,
         provider -> Text,
+        parameters -> DbJson,
         created_at -> DbTime,
     }
 }

@@ -136,7 +136,8 @@ pub struct OutboundSettings {
 pub struct VaultSettings {
     /// The file with the root key, under which all secrets are encrypted; {data} stands for the data folder. AIM
     /// makes it at the first use, for its own user alone. Keep a copy apart from the database's backups:
-    /// without it no secret can be read again. Several nodes hold the same file.
+    /// without it no secret can be read again. Several nodes hold the same file. Empty: the root key is made
+    /// of a passphrase instead, which somebody gives to each node after each start.
     pub key_file: String,
 }
 

@@ -4,12 +4,14 @@
 //! [`envelope`] encrypts, [`root`] and [`keys`] hold the keys, [`service`] and [`lifecycle`] are for people, who never get a
 //! value, [`reads`] is for agents. Nothing here decides whether an agent may read: that is the verified action.
 
+pub mod cli;
 pub mod envelope;
 mod keys;
 pub mod kinds;
 pub mod lifecycle;
 pub mod model;
 mod pages;
+pub mod passphrase;
 pub mod path;
 pub mod reads;
 pub mod root;
@@ -31,6 +33,7 @@ pub mod permission {
     aim_core::permissions! { SECRETS:
         SecretsRead = "secrets:read", Member, "See which secrets there are and their versions, never their values";
         SecretsWrite = "secrets:write", Manager, "Write, delete, destroy and roll back secrets, and look values up";
+        VaultUnseal = "vault:unseal", Admin, "Give the vault its passphrase";
     }
 }
 

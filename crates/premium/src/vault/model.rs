@@ -400,6 +400,21 @@ pub struct FoundPlace {
     pub is_current: bool,
 }
 
+/// The vault's passphrase.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unseal {
+    /// The passphrase; the first one that is given is the one that is set.
+    #[schema(value_type = String)]
+    pub passphrase: SecretValue,
+}
+
+impl fmt::Debug for Unseal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Unseal([redacted])")
+    }
+}
+
 /// How the vault stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VaultStatus {
@@ -408,7 +423,7 @@ pub struct VaultStatus {
     pub state: String,
     /// Why it is sealed.
     pub reason: Option<String>,
-    /// Where the root key comes from.
+    /// Where the root key comes from: `key_file` or `passphrase`.
     #[schema(example = "key_file")]
     pub provider: String,
     /// By what the root key is known; it tells nothing of the key.

@@ -1,4 +1,5 @@
-//! The root key: read from a file that belongs to the server's user alone, made at the first use, and never printed.
+//! The root key: read from a file that belongs to the server's user alone, made at the first use, and never printed; or,
+//! where no file is set, made of a passphrase that somebody gives after each start.
 //!
 //! The database says by its id which root key wraps the organisations' keys. A node that holds another one, or none, has a
 //! sealed vault, and says why; it makes no second root key beside the first.
@@ -11,15 +12,23 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use aim_core::{Code, Error, Result, Timestamp};
+use aim_core::{Code, Error, Json, Result, Timestamp};
+use aim_crypto::secret::SecretString;
 use aim_store::{Db, Scope, Store};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::{envelope::Key, store};
+use super::{
+    envelope::Key,
+    passphrase::{self, Derivation, PASSPHRASE},
+    store::{self, RootRow},
+};
 
 /// The name of the provider that reads the key from a file.
 pub const KEY_FILE: &str = "key_file";
+const SEALED: &str = "the vault is sealed: ";
+const WAITING: &str = "it waits for its passphrase; run aim vault unseal";
 /// No key file is longer.
 const LARGEST_FILE: u64 = 1024;
 
@@ -42,18 +51,28 @@ impl Root {
 /// Keeps the root key once it is known.
 #[derive(Clone)]
 pub struct Keeper {
+    /// None: a passphrase.
     file: Option<Arc<Path>>,
     held: Arc<RwLock<Option<Arc<Root>>>>,
+    /// Making a key of a passphrase takes memory: one at a time.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Keeper {
-    /// A keeper of the key in `file`.
+    /// A keeper of the key in `file`, or of one that a passphrase makes.
     #[must_use]
     pub fn new(file: Option<PathBuf>) -> Self {
         Self {
             file: file.map(Arc::from),
             held: Arc::default(),
+            turn: Arc::default(),
         }
+    }
+
+    /// Where the root key comes from.
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        if self.file.is_some() { KEY_FILE } else { PASSPHRASE }
     }
 
     /// The root key, if it was opened before.
@@ -71,14 +90,66 @@ impl Keeper {
             return Ok(root);
         }
         let Some(file) = self.file.clone() else {
-            return Err(sealed("no file is set for its root key; set vault.key_file"));
+            return Err(sealed(WAITING));
         };
         let root = store
             .write(Scope::Installation, move |db| agreed(db, &file, now))
             .await?;
+        Ok(self.hold(root))
+    }
+
+    /// Opens the vault with its passphrase; the first one that is given is the one that is set.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at `passphrase`; `resource.state` where the root key comes from a file.
+    pub async fn unseal(&self, store: &Store, passphrase: SecretString, now: Timestamp) -> Result<Arc<Root>> {
+        if self.file.is_some() {
+            return Err(Error::new(
+                Code::StateConflict,
+                "the root key of this vault comes from a file; there is nothing to unseal",
+            ));
+        }
+        if passphrase.len() > passphrase::LONGEST {
+            return Err(passphrase::refused(format!(
+                "at most {} bytes",
+                passphrase::LONGEST
+            )));
+        }
+        let _turn = self.turn.lock().await;
+        let known = store.read(Scope::Installation, store::root).await?;
+        let derivation = match &known {
+            Some(known) => made_of_a_passphrase(known)?,
+            None => {
+                passphrase::check_new(&passphrase)?;
+                Derivation::fresh()?
+            }
+        };
+        let making = derivation.clone();
+        let key = tokio::task::spawn_blocking(move || making.key(&passphrase))
+            .await
+            .map_err(Error::internal)??;
+        let root = Root::of(key);
+        let known = match known {
+            Some(known) => known.root_key_id,
+            None => {
+                let (id, parameters) = (root.id.clone(), Json::of(&derivation));
+                let set = store.write(Scope::Installation, move |db| {
+                    store::set_root(db, &id, PASSPHRASE, &parameters, now)?;
+                    store::root(db)
+                });
+                set.await?.map(|known| known.root_key_id).unwrap_or_default()
+            }
+        };
+        if root.id != known {
+            return Err(passphrase::refused("this is not the passphrase of this vault"));
+        }
+        Ok(self.hold(root))
+    }
+
+    fn hold(&self, root: Root) -> Arc<Root> {
         let root = Arc::new(root);
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&root));
-        Ok(root)
+        root
     }
 
     /// Why the vault is sealed, if it is; nothing is made by asking.
@@ -89,23 +160,32 @@ impl Keeper {
         if let Some(root) = self.held() {
             return Ok(RootState::Open(root.id.clone()));
         }
-        let Some(file) = self.file.clone() else {
-            return Ok(RootState::Sealed("no file is set for its root key".to_owned()));
-        };
+        let file = self.file.clone();
         store
             .read(Scope::Installation, move |db| {
                 let known = store::root(db)?;
+                let Some(file) = file else {
+                    return Ok(RootState::Sealed(WAITING.to_owned()));
+                };
                 Ok(match (read(&file), known) {
-                    (Err(error), _) => RootState::Sealed(error.detail),
+                    (Err(error), _) => RootState::Sealed(reason(error)),
                     (Ok(None), None) => RootState::Unused,
                     (Ok(Some(root)), None) => RootState::Open(root.id),
                     (Ok(found), Some(known)) => match fitting(found, &known) {
                         Ok(root) => RootState::Open(root.id),
-                        Err(error) => RootState::Sealed(error.detail),
+                        Err(error) => RootState::Sealed(reason(error)),
                     },
                 })
             })
             .await
+    }
+}
+
+/// The reason alone, where it is said anyway that the vault is sealed.
+fn reason(error: Error) -> String {
+    match error.detail.strip_prefix(SEALED) {
+        Some(reason) => reason.to_owned(),
+        None => error.detail,
     }
 }
 
@@ -122,7 +202,7 @@ pub enum RootState {
 
 /// The refusal of whatever needs the root key.
 pub(super) fn sealed(reason: &str) -> Error {
-    Error::new(Code::VaultSealed, format!("the vault is sealed: {reason}"))
+    Error::new(Code::VaultSealed, format!("{SEALED}{reason}"))
 }
 
 /// The key in the file, once file and database agree. Runs in a transaction, so that two nodes agree on one key.
@@ -135,18 +215,35 @@ fn agreed(db: &mut Db, file: &Path, now: Timestamp) -> aim_store::Result<Root> {
         Some(root) => root,
         None => make(file)?,
     };
-    store::set_root(db, &root.id, KEY_FILE, now)?;
+    store::set_root(db, &root.id, KEY_FILE, &Json::of(&serde_json::Map::new()), now)?;
     // Another node may have been first.
-    let known = store::root(db)?.unwrap_or_default();
-    Ok(fitting(Some(root), &known)?)
+    match store::root(db)? {
+        Some(known) => Ok(fitting(Some(root), &known)?),
+        None => Err(aim_store::Error::Corrupt(
+            "the root key's row is not there".to_owned(),
+        )),
+    }
 }
 
-fn fitting(found: Option<Root>, known: &str) -> Result<Root> {
+/// How the key is made of its passphrase, by what the database says.
+fn made_of_a_passphrase(known: &RootRow) -> Result<Derivation> {
+    Derivation::read(&known.parameters)
+        .filter(|_| known.provider == PASSPHRASE)
+        .ok_or_else(|| sealed("its root key comes from a file by what the database says; set vault.key_file"))
+}
+
+fn fitting(found: Option<Root>, known: &RootRow) -> Result<Root> {
+    if known.provider != KEY_FILE {
+        return Err(sealed(
+            "its root key is made of a passphrase by what the database says; set vault.key_file to \"\"",
+        ));
+    }
+    let known = &known.root_key_id;
     match found {
         None => Err(sealed(&format!(
             "the database's keys are wrapped by the root key {known}, and the key file is not there; put it back from where it is kept"
         ))),
-        Some(root) if root.id != known => Err(sealed(&format!(
+        Some(root) if root.id != *known => Err(sealed(&format!(
             "the key file holds the root key {}, and the database's keys are wrapped by {known}; put the right file there",
             root.id
         ))),

@@ -9,11 +9,11 @@ use aim_platform::{ApiError, ApiResult, Authed, Body, Problem, Query, ServiceCon
 use super::{
     EDITION_MARKER,
     model::{
-        DeleteQuery, FindValue, FoundValue, PutSecret, SecretList, SecretQuery, SecretView, VaultStatus,
-        VersionRequest,
+        DeleteQuery, FindValue, FoundValue, PutSecret, SecretList, SecretQuery, SecretView, Unseal,
+        VaultStatus, VersionRequest,
     },
     path::SecretPath,
-    permission::{SecretsRead, SecretsWrite},
+    permission::{SecretsRead, SecretsWrite, VaultUnseal},
     reads::{ReadReply, ReadRequest},
     service::VaultService,
 };
@@ -23,6 +23,7 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &VaultService) {
         .app_data(web::Data::new(service.clone()))
         .service(post_vault_read)
         .service(get_vault_status)
+        .service(post_unseal)
         .service(list_secrets)
         .service(get_secret)
         .service(put_secret)
@@ -101,6 +102,31 @@ async fn get_vault_status(
     service: web::Data<VaultService>,
 ) -> ApiResult<web::Json<VaultStatus>> {
     Ok(web::Json(service.status(&authed.ctx).await?))
+}
+
+/// Give the vault of this node its passphrase. The first one that is given is the one that is set.
+#[utoipa::path(
+    tag = "vault",
+    request_body = Unseal,
+    responses(
+        (status = 200, description = "It is open", body = VaultStatus),
+        (status = 400, description = "The body is no JSON", body = Problem),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission vault:unseal is missing", body = Problem),
+        (status = 409, description = "The root key comes from a file", body = Problem),
+        (status = 422, description = "This is not the passphrase, or too weak a first one", body = Problem),
+        (status = 503, description = "The database names another source of the root key", body = Problem),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-aim-edition" = json!(EDITION_MARKER)))
+)]
+#[post("/api/v1/vault/unseal")]
+async fn post_unseal(
+    authed: Authed<VaultUnseal>,
+    body: Body<Unseal>,
+    service: web::Data<VaultService>,
+) -> ApiResult<web::Json<VaultStatus>> {
+    Ok(web::Json(service.unseal(&authed.ctx, body.0.passphrase.0).await?))
 }
 
 /// Secrets by their paths, without their values.

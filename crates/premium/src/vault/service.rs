@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aim_audit::Entry;
 use aim_core::{Actor, Code, Ctx, Error, Id, Json, Result};
-use aim_crypto::digest::hex;
+use aim_crypto::{digest::hex, secret::SecretString};
 use aim_platform::Kernel;
 use aim_store::{Db, Store};
 use aim_violations::VerificationService;
@@ -20,7 +20,7 @@ use super::{
         SecretQuery, SecretSummary, SecretView, VaultStatus, VersionState, Wish,
     },
     path::SecretPath,
-    root::{KEY_FILE, Keeper, Root, RootState},
+    root::{Keeper, Root, RootState},
     store::{self, NewVersionRow, SecretRow, VersionRow},
 };
 
@@ -189,10 +189,34 @@ impl VaultService {
         Ok(VaultStatus {
             state: state.to_owned(),
             reason,
-            provider: KEY_FILE.to_owned(),
+            provider: self.keeper.provider().to_owned(),
             root_key_id,
             secrets,
         })
+    }
+
+    /// Gives this node's vault its passphrase; the first one that is given is the one that is set. Wrong ones leave a record.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at `passphrase`; `resource.state` where the root key comes from a file.
+    pub async fn unseal(&self, ctx: &Ctx, passphrase: SecretString) -> Result<VaultStatus> {
+        refuse_agents(ctx)?;
+        let opened = self.keeper.unseal(&self.store, passphrase, ctx.now).await;
+        let outcome = match &opened {
+            Ok(_) => "ok",
+            Err(error) if error.field.is_some() => "refused",
+            Err(error) => return Err(error.clone()),
+        };
+        let entry_of = ctx.clone();
+        self.store
+            .write(ctx.organization, move |db| {
+                let entry = Entry::event(&entry_of, "vault.unsealed").outcome(outcome);
+                aim_audit::append(db, vec![entry])?;
+                Ok(())
+            })
+            .await?;
+        opened?;
+        self.status(ctx).await
     }
 
     /// The root key, and the organisation's keys if it has any.

@@ -21,6 +21,15 @@ const SLOT: i64 = 1;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum KeyKind {}
 
+/// What is known of the root key.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = vault_roots)]
+pub(crate) struct RootRow {
+    pub(crate) root_key_id: String,
+    pub(crate) provider: String,
+    pub(crate) parameters: Json,
+}
+
 /// An organisation's wrapped key.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyRow {
@@ -122,22 +131,29 @@ pub(crate) struct FoundRow {
     pub(crate) current_version: i64,
 }
 
-/// The id of the root key that the installation has agreed on.
-pub(crate) fn root(db: &mut Db) -> Result<Option<String>> {
+/// The root key that the installation has agreed on.
+pub(crate) fn root(db: &mut Db) -> Result<Option<RootRow>> {
     Ok(each!(db, c => vault_roots::table
         .find(SLOT)
-        .select(vault_roots::root_key_id)
+        .select(RootRow::as_select())
         .first(c)
         .optional())?)
 }
 
 /// Agrees on a root key, unless there is one.
-pub(crate) fn set_root(db: &mut Db, id: &str, provider: &str, now: Timestamp) -> Result<()> {
+pub(crate) fn set_root(
+    db: &mut Db,
+    id: &str,
+    provider: &str,
+    parameters: &Json,
+    now: Timestamp,
+) -> Result<()> {
     each!(db, c => diesel::insert_into(vault_roots::table)
         .values((
             vault_roots::slot.eq(SLOT),
             vault_roots::root_key_id.eq(id),
             vault_roots::provider.eq(provider),
+            vault_roots::parameters.eq(parameters),
             vault_roots::created_at.eq(now),
         ))
         .on_conflict_do_nothing()

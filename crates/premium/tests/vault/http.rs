@@ -185,6 +185,15 @@ async fn each_route_wants_its_permission() {
             let (status, problem) = answer;
             assert_eq!((status, problem["field"].as_str()), (403, Some(permission)));
         }
+        let unseal = || Some(json!({"passphrase": "six words that nobody else has"}));
+        let (status, problem) = call!(app, post, "/api/v1/vault/unseal", "manager", unseal());
+        assert_eq!((status, problem["field"].as_str()), (403, Some("vault:unseal")));
+        let (status, problem) = call!(app, post, "/api/v1/vault/unseal", "admin", unseal());
+        assert_eq!(
+            (status, code(&problem)),
+            (409, "resource.state"),
+            "the key comes from a file"
+        );
         let (status, problem) = call!(app, post, "/api/v1/vault/reads", "admin", Some(json!({})));
         assert_eq!((status, code(&problem)), (403, "auth.forbidden"));
         let (status, _) = call!(app, get, path, "nobody", None);
@@ -280,7 +289,7 @@ async fn every_operation_of_the_vault_carries_the_editions_mark() {
         .flat_map(|(_, item)| item.as_object().unwrap().values())
         .map(|operation| &operation["x-aim-edition"])
         .collect();
-    assert_eq!(marks, [EDITION_MARKER; 10]);
+    assert_eq!(marks, [EDITION_MARKER; 11]);
     assert!(
         paths.contains_key("/api/v1/vault/secrets/{path}"),
         "{:?}",

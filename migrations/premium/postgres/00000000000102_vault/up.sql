@@ -5,6 +5,7 @@ CREATE TABLE vault_roots (
   slot BIGINT NOT NULL,
   root_key_id TEXT NOT NULL,
   provider TEXT NOT NULL,
+  parameters JSONB NOT NULL,
   created_at TIMESTAMPTZ NOT NULL,
   PRIMARY KEY (slot),
   CHECK (slot = 1)

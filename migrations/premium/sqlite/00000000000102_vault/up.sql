@@ -5,6 +5,7 @@ CREATE TABLE vault_roots (
   slot INTEGER NOT NULL,
   root_key_id TEXT NOT NULL,
   provider TEXT NOT NULL,
+  parameters TEXT NOT NULL CHECK (json_valid(parameters)),
   created_at INTEGER NOT NULL,
   PRIMARY KEY (slot),
   CHECK (slot = 1)
