@@ -13,7 +13,10 @@ use aim_premium::vault::EDITION_MARKER;
 use aim_violations::VerificationService;
 use serde_json::{Value, json};
 
-use crate::bed::Bed;
+use crate::{
+    bed::Bed,
+    canary::{CANARY, Lines, holds},
+};
 
 /// Believes the header `x-test-role`.
 struct Believing(OrganizationId);
@@ -261,6 +264,40 @@ async fn what_is_wrong_is_told_by_field_and_never_repeats_a_value() {
         let (status, problem) = call!(app, put, path, "manager", Some(large));
         assert_eq!((status, code(&problem)), (413, "request.too_large"));
     }
+}
+
+#[actix_web::test]
+async fn no_value_is_logged_at_any_level() {
+    let lines = Lines::kept();
+    for bed in Bed::all().await {
+        let app = app!(bed);
+        let path = "/api/v1/vault/secrets/payments/log-mark";
+        let good = json!({"kind": "api_key", "fields": {"value": CANARY}});
+        let (status, _) = call!(app, put, path, "manager", Some(good));
+        assert_eq!(status, 201);
+        let bad = json!({"kind": "api_key", "fields": {"value": CANARY, "more": CANARY}});
+        let (status, _) = call!(app, put, path, "manager", Some(bad));
+        assert_eq!(status, 422);
+        let sought = json!({"value": CANARY});
+        let (status, _) = call!(app, post, "/api/v1/vault/find-value", "manager", Some(sought));
+        assert_eq!(status, 200);
+        bed.database.sql("UPDATE vault_secrets SET changes = 99").await;
+        let (status, problem) = call!(app, get, path, "manager", None);
+        assert_eq!((status, code(&problem)), (409, "vault.integrity"));
+        // What the server itself cannot do is logged with its cause.
+        std::fs::remove_file(bed.key_file()).unwrap();
+        let app = app!(bed);
+        let good = json!({"kind": "api_key", "fields": {"value": CANARY}});
+        let (status, _) = call!(app, put, path, "manager", Some(good));
+        assert_eq!(status, 503);
+    }
+    let lines = lines.bytes();
+    assert!(
+        holds(&lines, b"/api/v1/vault/"),
+        "{}",
+        String::from_utf8_lossy(&lines)
+    );
+    assert!(!holds(&lines, CANARY.as_bytes()));
 }
 
 #[actix_web::test]
