@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{
     envelope::{Key, OrganizationKeyPlace, Purpose, tampered},
+    key_store::{self, KeyRow},
     root::Root,
-    store::{self, KeyRow},
 };
 
 /// How many organisations' keys are kept in memory.
@@ -104,7 +104,7 @@ impl KeyRing {
         let root = Arc::clone(root);
         let keys = store
             .read(organization, move |db| {
-                let rows = store::keys(db, organization)?;
+                let rows = key_store::keys(db, organization)?;
                 Ok(OrganizationKeys::read(organization, &root, &rows)?)
             })
             .await?
@@ -119,7 +119,7 @@ impl KeyRing {
 /// The organisation's keys inside of a transaction, made if there are none.
 pub(super) fn ensure(db: &mut Db, ctx: &Ctx, root: &Root) -> aim_store::Result<OrganizationKeys> {
     let organization = ctx.organization;
-    let rows = store::keys(db, organization)?;
+    let rows = key_store::keys(db, organization)?;
     if let Some(keys) = OrganizationKeys::read(organization, root, &rows)? {
         return Ok(keys);
     }
@@ -140,10 +140,10 @@ pub(super) fn ensure(db: &mut Db, ctx: &Ctx, root: &Root) -> aim_store::Result<O
             created_at: ctx.now,
             retired_at: None,
         };
-        store::add_key(db, &row)?;
+        key_store::add_key(db, &row)?;
     }
     // Of two that made them at once, the first one's are there.
-    let rows = store::keys(db, organization)?;
+    let rows = key_store::keys(db, organization)?;
     Ok(OrganizationKeys::read(organization, root, &rows)?
         .ok_or_else(|| tampered("the organisation's keys are not there"))?)
 }

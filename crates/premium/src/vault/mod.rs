@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod envelope;
+mod key_store;
 mod keys;
 pub mod kinds;
 pub mod lifecycle;

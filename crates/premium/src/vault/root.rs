@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 use super::{
     envelope::Key,
+    key_store::{self, RootRow},
     passphrase::{self, Derivation, PASSPHRASE},
-    store::{self, RootRow},
 };
 
 /// The name of the provider that reads the key from a file.
@@ -116,7 +116,7 @@ impl Keeper {
             )));
         }
         let _turn = self.turn.lock().await;
-        let known = store.read(Scope::Installation, store::root).await?;
+        let known = store.read(Scope::Installation, key_store::root).await?;
         let derivation = match &known {
             Some(known) => made_of_a_passphrase(known)?,
             None => {
@@ -134,8 +134,8 @@ impl Keeper {
             None => {
                 let (id, parameters) = (root.id.clone(), Json::of(&derivation));
                 let set = store.write(Scope::Installation, move |db| {
-                    store::set_root(db, &id, PASSPHRASE, &parameters, now)?;
-                    store::root(db)
+                    key_store::set_root(db, &id, PASSPHRASE, &parameters, now)?;
+                    key_store::root(db)
                 });
                 set.await?.map(|known| known.root_key_id).unwrap_or_default()
             }
@@ -163,7 +163,7 @@ impl Keeper {
         let file = self.file.clone();
         store
             .read(Scope::Installation, move |db| {
-                let known = store::root(db)?;
+                let known = key_store::root(db)?;
                 let Some(file) = file else {
                     return Ok(RootState::Sealed(WAITING.to_owned()));
                 };
@@ -208,16 +208,16 @@ pub(super) fn sealed(reason: &str) -> Error {
 /// The key in the file, once file and database agree. Runs in a transaction, so that two nodes agree on one key.
 fn agreed(db: &mut Db, file: &Path, now: Timestamp) -> aim_store::Result<Root> {
     let found = read(file)?;
-    if let Some(known) = store::root(db)? {
+    if let Some(known) = key_store::root(db)? {
         return Ok(fitting(found, &known)?);
     }
     let root = match found {
         Some(root) => root,
         None => make(file)?,
     };
-    store::set_root(db, &root.id, KEY_FILE, &Json::of(&serde_json::Map::new()), now)?;
+    key_store::set_root(db, &root.id, KEY_FILE, &Json::of(&serde_json::Map::new()), now)?;
     // Another node may have been first.
-    match store::root(db)? {
+    match key_store::root(db)? {
         Some(known) => Ok(fitting(Some(root), &known)?),
         None => Err(aim_store::Error::Corrupt(
             "the root key's row is not there".to_owned(),
