@@ -98,10 +98,18 @@ fn ignored_in(status: &str) -> Vec<i32> {
 /// # Errors
 /// [`NotStarted`].
 pub fn run(order: Order, files: Option<PrivateFiles>, signals: Signals) -> Result<u8, NotStarted> {
+    let Signals(mut signals) = signals;
+    // What came while files were written was meant for the command, and there is none yet.
+    if let Some(early) = signals.pending().find(|origin| ENDING.contains(&origin.signal)) {
+        let code = u8::try_from(SIGNAL_BASE + early.signal).unwrap_or(u8::MAX);
+        return Err(NotStarted(
+            code,
+            "a signal came before the command was started".to_owned(),
+        ));
+    }
     let mut child = start(&order)?;
     drop(order.environment);
     let stage = Mutex::new(Stage::Running(Pid::from_child(&child)));
-    let Signals(mut signals) = signals;
     let handle = signals.handle();
     thread::scope(|scope| {
         scope.spawn(|| signals.forever().for_each(|origin| pass_on(&stage, &origin)));
