@@ -8,7 +8,8 @@ use utoipa::PartialSchema;
 
 use super::settings::{
     ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings,
-    SecuritySettings, ServerSettings, Settings, SmtpSettings, TrustSettings, VaultSettings, VerificationSettings,
+    SecuritySettings, ServerSettings, Settings, SmtpSettings, TrustSettings, VaultSettings,
+    VerificationSettings,
 };
 
 /// How long a comment line may be.
