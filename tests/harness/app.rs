@@ -52,7 +52,9 @@ impl TestAppBuilder {
     }
 
     /// Starts on `database`, which must have this edition's tables.
-    pub async fn start(self, database: TestDatabase) -> TestApp {
+    pub async fn start(mut self, database: TestDatabase) -> TestApp {
+        let key_file = database.folder().join("vault.key");
+        let _ = self.config.vault_key_file.get_or_insert(key_file);
         let (kernel, clock) = aim_testkit::kernel(&database.store);
         let kernel = Kernel {
             config: Arc::new(self.config),

@@ -134,6 +134,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aim-premium",
         &[
             "aim-audit",
+            "aim-client",
             "aim-core",
             "aim-crypto",
             "aim-decision",

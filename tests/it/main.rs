@@ -20,6 +20,7 @@ mod malformed;
 mod matrix;
 mod process;
 mod replay;
+mod run;
 mod tenants;
 mod two_nodes;
 mod verified_action;

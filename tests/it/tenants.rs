@@ -110,11 +110,17 @@ const BARE: &[(&str, &str)] = &[
     ("/api/v1/retention", "periods alone"),
     ("/api/v1/threats/policies", "the responses as they come"),
     ("/api/v1/trust-score/policy", "thresholds alone"),
+    ("/api/v1/vault/status", "its state and a count"),
 ];
 
 /// What stands in the lists of alerts, findings, servers, webhooks, honeytokens and holds.
 async fn fill_the_other_lists(busy: &Busy<'_>, mark: &str) {
     let administrator = &busy.administrator;
+    if busy.tenant.app().is_premium() {
+        let secret = json!({"kind": "api_key", "fields": {"value": "a value"}});
+        let path = format!("/api/v1/vault/secrets/{mark}-secrets/key");
+        let _ = administrator.put(&path, &secret).await.expect(201);
+    }
     for (path, body) in [
         (
             "/api/v1/mcp-servers",

@@ -1,6 +1,6 @@
 //! The composition root: which capabilities this binary has. The only place that knows editions.
 
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use aim_compat::Compat;
 use aim_compliance::Compliance;
@@ -69,11 +69,22 @@ impl Community {
     }
 }
 
+/// A command that an edition adds to the command line.
+pub struct AddedCommand {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments and help.
+    pub describe: fn() -> clap::Command,
+    /// Does it; says itself what goes wrong. The flag is `--json`.
+    pub run: fn(&clap::ArgMatches, bool) -> ExitCode,
+}
+
 /// What an edition adds to the community's.
 struct Addition {
     edition: &'static str,
     modules: fn(&Kernel, &Community) -> Vec<Arc<dyn Module>>,
     migrations: &'static [MigrationSet],
+    commands: &'static [AddedCommand],
 }
 
 /// The additions of this binary: none in the community edition.
@@ -81,8 +92,20 @@ static ADDITIONS: &[Addition] = &[
     #[cfg(feature = "premium")]
     Addition {
         edition: "premium",
-        modules: |kernel, _| aim_premium::modules(kernel),
+        modules: |kernel, community| aim_premium::modules(kernel, community.violations.verifications()),
         migrations: &[aim_premium::PREMIUM_MIGRATIONS],
+        commands: &[
+            AddedCommand {
+                name: aim_premium::run::NAME,
+                describe: aim_premium::run::command,
+                run: |matches, _| aim_premium::run::execute(matches),
+            },
+            AddedCommand {
+                name: aim_premium::vault::cli::NAME,
+                describe: aim_premium::vault::cli::command,
+                run: aim_premium::vault::cli::execute,
+            },
+        ],
     },
 ];
 
@@ -90,6 +113,11 @@ static ADDITIONS: &[Addition] = &[
 #[must_use]
 pub fn edition_name() -> &'static str {
     ADDITIONS.last().map_or("community", |addition| addition.edition)
+}
+
+/// The commands that this edition adds.
+pub fn commands() -> impl Iterator<Item = &'static AddedCommand> {
+    ADDITIONS.iter().flat_map(|addition| addition.commands)
 }
 
 /// The tables of this edition.

@@ -62,7 +62,9 @@ pub async fn open(settings: &Settings, data: &Path) -> Result<Kernel, OpenError>
         .map_err(|error| OpenError::Database(format!("{error:?}")))?;
     let mail = settings.mail()?;
     let mut kernel = kernel(store, settings, pepper);
-    Arc::make_mut(&mut kernel.config).mail = mail.map(Arc::new);
+    let config = Arc::make_mut(&mut kernel.config);
+    config.mail = mail.map(Arc::new);
+    config.vault_key_file = settings.vault_key_file(data);
     Ok(kernel)
 }
 

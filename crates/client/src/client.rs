@@ -157,7 +157,10 @@ impl ClientBuilder {
                 .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
         )?;
         let mut http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::configuration()?)
+            // A server elsewhere may be reached through a proxy that speaks TLS itself.
+            .tls_backend_preconfigured(tls::configuration(
+                server.scheme() == "https" || !is_local(&server),
+            )?)
             .user_agent(concat!("aim-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_PATIENCE)
             .timeout(self.timeout)

@@ -33,6 +33,8 @@ mod key_folder;
 mod model;
 mod private_file;
 mod requests;
+#[cfg(feature = "secrets")]
+mod secrets;
 mod signing;
 mod tls;
 
@@ -49,4 +51,6 @@ pub use model::{
 };
 pub use private_file::{read_private, standard_folder, write_private};
 pub use requests::Rotation;
+#[cfg(feature = "secrets")]
+pub use secrets::{Secret, SecretError};
 pub use signing::{Clock, PreparedRequest};

@@ -60,6 +60,9 @@ codes! {
     Forbidden = "auth.forbidden", 403, "The permission is missing", "Ask an administrator for a role that has the permission that is named.";
     CrossSite = "auth.cross_site", 403, "The request came from another site", "Send it from the console itself, or use a bearer token.";
     RateLimited = "limit.requests", 429, "Too many requests", "Wait as Retry-After says.";
+    VersionConflict = "secret.version_conflict", 409, "The secret has another version by now", "Read the present version and decide anew.";
+    VaultSealed = "vault.sealed", 503, "The vault is sealed", "Ask the operator to give the server its root key; GET /api/v1/vault/status has the reason.";
+    VaultIntegrity = "vault.integrity", 409, "What is stored was changed outside AIM", "Restore the database from a backup, or destroy the secret and write it anew.";
     Unavailable = "server.unavailable", 503, "The database cannot be reached or written", "Try again; nothing was done.";
     Internal = "server.internal", 500, "Something went wrong here", "Report the request id.";
 }

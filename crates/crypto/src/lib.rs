@@ -10,5 +10,7 @@ pub mod http_signature;
 pub mod keys;
 pub mod password;
 pub mod possession;
+#[cfg(feature = "sealing")]
+pub mod sealing;
 pub mod secret;
 pub mod token;

@@ -1,6 +1,6 @@
 //! What every capability is given.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use aim_core::{Clock, Timestamp};
 use aim_crypto::{secret::SecretString, token::TokenPepper};
@@ -43,6 +43,8 @@ pub struct PlatformConfig {
     pub trust: TrustRules,
     /// When threat detection speaks up.
     pub threats: ThreatLimits,
+    /// The file that holds the root key of the vault of secrets, in editions that have one.
+    pub vault_key_file: Option<PathBuf>,
     /// Where the console's "Learn more" leads.
     pub learn_more_url: String,
     /// Where the console's "Upgrade to Pro" leads.
@@ -67,6 +69,7 @@ impl Default for PlatformConfig {
             mail: None,
             trust: TrustRules::default(),
             threats: ThreatLimits::default(),
+            vault_key_file: None,
             learn_more_url: "https://github.com/aim-server/aim#editions".to_owned(),
             upgrade_url: "https://github.com/aim-server/aim#premium".to_owned(),
         }

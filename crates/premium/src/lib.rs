@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use aim_platform::{Kernel, Module};
 use aim_store::MigrationSet;
+use aim_violations::VerificationService;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub mod agent_api_keys;
+pub mod run;
 pub mod schema;
+pub mod vault;
 
 /// A text that every premium module carries in what it registers (in the OpenAPI document, as the
 /// extension `x-aim-edition` of its operations), so that it stands in every binary that has one of
@@ -27,8 +30,12 @@ pub const PREMIUM_MIGRATIONS: MigrationSet = MigrationSet {
     postgres: &POSTGRES,
 };
 
-/// The premium modules, in the order in which they are appended to the community's.
+/// The premium modules, in the order in which they are appended to the community's. What agents read is decided by
+/// `verifications`.
 #[must_use]
-pub fn modules(kernel: &Kernel) -> Vec<Arc<dyn Module>> {
-    vec![Arc::new(agent_api_keys::AgentApiKeys::new(kernel))]
+pub fn modules(kernel: &Kernel, verifications: VerificationService) -> Vec<Arc<dyn Module>> {
+    vec![
+        Arc::new(agent_api_keys::AgentApiKeys::new(kernel)),
+        Arc::new(vault::Vault::new(kernel, verifications)),
+    ]
 }

@@ -21,3 +21,113 @@ diesel::table! {
         revoked_at -> Nullable<DbTime>,
     }
 }
+
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime};
+    use diesel::sql_types::{BigInt, Text};
+
+    vault_roots (slot) {
+        slot -> BigInt,
+        root_key_id -> Text,
+        provider -> Text,
+        parameters -> DbJson,
+        created_at -> DbTime,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::{Binary, Nullable, Text};
+
+    vault_keys (org_id, id) {
+        org_id -> DbUuid,
+        id -> DbUuid,
+        purpose -> Text,
+        root_key_id -> Text,
+        wrapped -> Binary,
+        created_at -> DbTime,
+        retired_at -> Nullable<DbTime>,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+
+    vault_secrets (org_id, id) {
+        org_id -> DbUuid,
+        id -> DbUuid,
+        path -> Text,
+        kind -> Text,
+        description -> Text,
+        tags -> DbJson,
+        owner -> Nullable<Text>,
+        expires_at -> Nullable<DbTime>,
+        max_versions -> BigInt,
+        oldest_version -> BigInt,
+        current_version -> BigInt,
+        changes -> BigInt,
+        head -> Binary,
+        created_by -> Text,
+        created_at -> DbTime,
+        updated_at -> DbTime,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::DbUuid;
+    use diesel::sql_types::Text;
+
+    vault_tags (org_id, tag, secret_id) {
+        org_id -> DbUuid,
+        tag -> Text,
+        secret_id -> DbUuid,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+
+    vault_versions (org_id, secret_id, version) {
+        org_id -> DbUuid,
+        secret_id -> DbUuid,
+        version -> BigInt,
+        state -> Text,
+        kind -> Text,
+        field_names -> DbJson,
+        key_id -> DbUuid,
+        wrapped_key -> Binary,
+        created_by -> Text,
+        created_at -> DbTime,
+        deleted_at -> Nullable<DbTime>,
+        destroyed_at -> Nullable<DbTime>,
+        rolled_back_from -> Nullable<BigInt>,
+        ciphertext -> Binary,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::DbUuid;
+    use diesel::sql_types::{BigInt, Binary, Text};
+
+    vault_value_digests (org_id, digest, secret_id, version, field) {
+        org_id -> DbUuid,
+        digest -> Binary,
+        secret_id -> DbUuid,
+        version -> BigInt,
+        field -> Text,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+
+    vault_approvals_used (org_id, decision_id) {
+        org_id -> DbUuid,
+        decision_id -> DbUuid,
+        created_at -> DbTime,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_tags, vault_versions, vault_value_digests);

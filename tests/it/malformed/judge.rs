@@ -109,8 +109,13 @@ fn wrong_with(reply: &Reply, body: &Value, status: Option<u16>, field: Option<&s
     if reply.status < 400 {
         return status.or(field.map(|_| 422)).map(|_| "it was accepted");
     }
-    // A denied action is a decision, not a problem.
-    if reply.status == 403 && body["status"] == "denied" && body["id"].is_string() {
+    // A denied action is a decision, not a problem; a denied read of a secret has it as a member.
+    let decision = if body["decision"].is_object() {
+        &body["decision"]
+    } else {
+        body
+    };
+    if reply.status == 403 && decision["status"] == "denied" && decision["id"].is_string() {
         return None;
     }
     let is_problem = body["status"] == reply.status

@@ -84,11 +84,12 @@ impl<'a> World<'a> {
         let end = app.now() + TimeDelta::seconds(1);
         let expired = issue(json!({"name": "expired", "role": "admin", "expires_at": end})).await;
         app.advance(TimeDelta::seconds(1));
+        let may = ["db:read", "secret:read"];
         Self {
             app,
-            subject: app.agent("subject", &["db:read"]).await,
-            peer: app.agent("peer", &["db:read"]).await,
-            foreign_agent: app.other_tenant().await.agent("foreigner", &["db:read"]).await,
+            subject: app.agent("subject", &may).await,
+            peer: app.agent("peer", &may).await,
+            foreign_agent: app.other_tenant().await.agent("foreigner", &may).await,
             viewer_key: app.api_key(Role::Viewer).await,
             admin_key: app.api_key(Role::Admin).await,
             disabled_key: app.bearer(&disabled.member("api_key")),

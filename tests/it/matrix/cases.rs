@@ -66,6 +66,10 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
     if path.starts_with("retention") {
         return case_of_retention(tenant, path, &route.method).await;
     }
+    if path.starts_with("vault/") {
+        let (ids, body) = vault_case(tenant, path, &route.method).await;
+        return case(ids, body);
+    }
     if path.starts_with("threats/") {
         return threat_case(tenant, path, &route.method).await;
     }
@@ -335,6 +339,29 @@ async fn case_of_retention<'a>(tenant: TenantOf<'a>, path: &str, method: &Method
         _ => (Vec::new(), None),
     };
     Case { ids, body, agent }
+}
+
+/// Secrets: one of its own for each use.
+async fn vault_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<String>, Option<Value>) {
+    let administrator = tenant.user(Role::Admin).await;
+    let at = format!("payments/{}", fresh_name());
+    let new = json!({"kind": "api_key", "fields": {"value": "not so secret"}});
+    let target = format!("/api/v1/vault/secrets/{at}");
+    let _ = administrator.put(&target, &new).await.expect(201);
+    let version = json!({"path": at, "version": 1});
+    match (method.as_str(), path) {
+        ("PUT", _) => (vec![at], Some(new)),
+        (_, "vault/secrets/{path}") => (vec![at], None),
+        (_, "vault/secrets" | "vault/status") => (Vec::new(), None),
+        (_, "vault/unseal") => (Vec::new(), Some(json!({"passphrase": "six words that nobody else has"}))),
+        (_, "vault/find-value") => (Vec::new(), Some(json!({"value": "not so secret"}))),
+        (_, "vault/reads") => {
+            // The public key of RFC 9180 appendix A.1.1: nobody opens what is sealed to it.
+            let seal_to = "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0";
+            (Vec::new(), Some(json!({"path": at, "seal_to": seal_to})))
+        }
+        _ => (Vec::new(), Some(version)),
+    }
 }
 
 /// An adjustment of a trust score.

@@ -89,8 +89,9 @@ impl Route {
 
     /// Whether the path is about a thing of one organisation.
     pub fn has_ids(&self) -> bool {
-        // What is the caller's own has no id of anybody else's.
-        self.path.contains('{') && !self.path.contains("/me/")
+        // What is the caller's own has no id of anybody else's; and a secret's path is a name that each organisation
+        // has for itself.
+        self.path.contains('{') && !self.path.contains("/me/") && !self.path.contains("/vault/secrets/")
     }
 
     /// What `kind` is told.
@@ -146,6 +147,9 @@ fn needs(name: &'static str) -> Permission {
     let premium = [
         ("agent_api_keys:read", Role::Member),
         ("agent_api_keys:write", Role::Manager),
+        ("secrets:read", Role::Member),
+        ("secrets:write", Role::Manager),
+        ("vault:unseal", Role::Admin),
     ];
     let community = permission::COMMUNITY
         .iter()
@@ -226,8 +230,36 @@ pub fn routes(premium: bool) -> Vec<Route> {
                 people("agent_api_keys:write"),
             ),
         ]);
+        table.extend(vault());
     }
     table
+}
+
+fn vault() -> Vec<Route> {
+    let (read, write) = (|| people("secrets:read"), || people("secrets:write"));
+    let secret = "/api/v1/vault/secrets/{path}";
+    vec![
+        post("/api/v1/vault/reads", Who::Agents, 201),
+        get("/api/v1/vault/status", read()),
+        // The root key of the tests comes from a file: whoever may unseal is told that there is nothing to unseal.
+        post("/api/v1/vault/unseal", people("vault:unseal"), 409),
+        get("/api/v1/vault/secrets", read()),
+        get(secret, read()),
+        Route {
+            method: Method::PUT,
+            path: secret,
+            who: write(),
+            success: 201,
+        },
+        Route {
+            success: 200,
+            ..delete(secret, write())
+        },
+        post("/api/v1/vault/undelete", write(), 200),
+        post("/api/v1/vault/destroy", write(), 200),
+        post("/api/v1/vault/rollback", write(), 201),
+        post("/api/v1/vault/find-value", write(), 200),
+    ]
 }
 
 fn installation_and_people() -> Vec<Route> {

@@ -14,7 +14,7 @@ mod serve;
 
 use std::{future::Future, io, path::PathBuf, process::ExitCode, sync::LazyLock};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     backup::BackupError,
@@ -171,18 +171,37 @@ pub(crate) type Outcome = Result<ExitCode, Failure>;
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
+    command()
+        .try_get_matches()
+        .and_then(|matches| match added(&matches) {
+            Some(code) => Ok(code),
+            None => Arguments::from_arg_matches(&matches).map(done),
+        })
+        .unwrap_or_else(|error| {
             // Help and version go to standard output and are no errors.
             let _ = error.print();
-            return if error.use_stderr() {
+            if error.use_stderr() {
                 ExitCode::FAILURE
             } else {
                 ExitCode::SUCCESS
-            };
-        }
-    };
+            }
+        })
+}
+
+/// The whole command line of this edition.
+fn command() -> clap::Command {
+    let added = composition::commands().map(|added| (added.describe)());
+    Arguments::command().subcommands(added)
+}
+
+/// Does what the command line says, if that is a command that the edition adds.
+fn added(matches: &clap::ArgMatches) -> Option<ExitCode> {
+    let (name, of_command) = matches.subcommand()?;
+    let command = composition::commands().find(|added| added.name == name)?;
+    Some((command.run)(of_command, matches.get_flag("json")))
+}
+
+fn done(arguments: Arguments) -> ExitCode {
     run(arguments).unwrap_or_else(|failure| {
         terminal::complaint(failure.0);
         ExitCode::FAILURE
@@ -205,7 +224,7 @@ fn run(arguments: Arguments) -> Outcome {
         Command::Openapi => block_on(openapi::run()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "aim", &mut script);
+            clap_complete::generate(shell, &mut command(), "aim", &mut script);
             terminal::raw(&String::from_utf8_lossy(&script));
             Ok(ExitCode::SUCCESS)
         }
@@ -223,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -243,7 +262,7 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
-        check(&Arguments::command());
+        check(&command());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use utoipa::PartialSchema;
 
 use super::settings::{
     ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogSettings, OutboundSettings,
-    SecuritySettings, ServerSettings, Settings, SmtpSettings, TrustSettings, VerificationSettings,
+    SecuritySettings, ServerSettings, Settings, SmtpSettings, TrustSettings, VaultSettings,
+    VerificationSettings,
 };
 
 /// How long a comment line may be.
@@ -36,6 +37,7 @@ pub fn default_document() -> String {
     section::<OutboundSettings>(&mut text, "outbound", &settings.outbound);
     section::<SmtpSettings>(&mut text, "smtp", &settings.smtp);
     section::<ThreatLimits>(&mut text, "threats", &settings.threats);
+    section::<VaultSettings>(&mut text, "vault", &settings.vault);
     section::<ConsoleSettings>(&mut text, "console", &settings.console);
     section::<LogSettings>(&mut text, "log", &settings.log);
     text

@@ -1,6 +1,9 @@
 //! The settings themselves. The doc comments are the comments of `config/aim.toml`.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use aim_client::read_private;
 use aim_crypto::secret::SecretString;
@@ -37,6 +40,8 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     /// `[threats]`
     pub threats: ThreatLimits,
+    /// `[vault]`
+    pub vault: VaultSettings,
     /// `[console]`
     pub console: ConsoleSettings,
     /// `[log]`
@@ -125,6 +130,17 @@ pub struct OutboundSettings {
     pub allow: Vec<String>,
 }
 
+/// The vault of secrets. An edition without one does not look at this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VaultSettings {
+    /// The file with the root key, under which all secrets are encrypted; {data} stands for the data folder. AIM
+    /// makes it at the first use, for its own user alone. Keep a copy apart from the database's backups:
+    /// without it no secret can be read again. Several nodes hold the same file. Empty: the root key is made
+    /// of a passphrase instead, which somebody gives to each node after each start.
+    pub key_file: String,
+}
+
 /// How agents' trust is scored; docs/TRUST.md has the formula.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +224,14 @@ impl Default for DatabaseSettings {
         Self {
             url: "sqlite:{data}/aim.db".to_owned(),
             connections: 8,
+        }
+    }
+}
+
+impl Default for VaultSettings {
+    fn default() -> Self {
+        Self {
+            key_file: "{data}/vault.key".to_owned(),
         }
     }
 }
@@ -453,6 +477,13 @@ impl Settings {
         }
     }
 
+    /// The file of the vault's root key, with the data folder put in.
+    #[must_use]
+    pub fn vault_key_file(&self, data: &Path) -> Option<PathBuf> {
+        let file = self.vault.key_file.replace("{data}", &data.display().to_string());
+        Some(file).filter(|file| !file.is_empty()).map(PathBuf::from)
+    }
+
     /// What the capabilities are given.
     #[must_use]
     pub fn platform(&self) -> PlatformConfig {
@@ -473,6 +504,7 @@ impl Settings {
             upgrade_url: self.console.upgrade_url.clone(),
             outbound_allow: self.outbound_networks().unwrap_or_default(),
             mail: None,
+            vault_key_file: None,
             threats: self.threats,
         }
     }

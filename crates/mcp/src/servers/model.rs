@@ -394,6 +394,8 @@ impl ServerQuery {
 /// Why a server is stopped or given up.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+// Decisions have a schema `Reason` of their own, and a document has one of each name.
+#[schema(as = McpServerReason)]
 pub struct Reason {
     /// For those who ask later; at most 1024 characters.
     #[schema(example = "its tools changed after they were attested")]

@@ -68,7 +68,10 @@ macro_rules! app {
             Arc::new(Callers(Arc::new(Believing($bed.organization)))),
             Arc::new(KeyVault::new(&$bed.kernel)),
         ];
-        modules.extend(aim_premium::modules(&$bed.kernel));
+        modules.extend(aim_premium::modules(
+            &$bed.kernel,
+            aim_violations::VerificationService::new(&$bed.kernel),
+        ));
         let state = shell_state(&$bed.kernel, &modules);
         let document = OpenApiDocument("{}".into());
         let kernel = $bed.kernel.clone();
@@ -199,7 +202,7 @@ async fn each_route_wants_its_permission_and_names_the_field_at_fault() {
 #[actix_web::test]
 async fn every_operation_of_a_premium_module_carries_the_editions_mark() {
     let bed = Bed::all().await.remove(0);
-    let premium = aim_premium::modules(&bed.kernel);
+    let premium = aim_premium::modules(&bed.kernel, aim_violations::VerificationService::new(&bed.kernel));
     let document = serde_json::to_value(openapi_of(&premium, &edition())).unwrap();
     let paths = document["paths"].as_object().unwrap();
     let own = paths.iter().filter(|(path, _)| path.contains("/agents/"));

@@ -65,7 +65,10 @@ async fn tab(bed: &Bed, role: &str, slug: &str) -> (u16, String) {
         Arc::new(Surroundings(bed.organization)),
         Arc::new(KeyVault::new(&bed.kernel)),
     ];
-    modules.extend(aim_premium::modules(&bed.kernel));
+    modules.extend(aim_premium::modules(
+        &bed.kernel,
+        aim_violations::VerificationService::new(&bed.kernel),
+    ));
     let state = shell_state(&bed.kernel, &modules);
     let document = OpenApiDocument("{}".into());
     let edition = EditionInfo {
@@ -91,11 +94,11 @@ async fn tab(bed: &Bed, role: &str, slug: &str) -> (u16, String) {
 }
 
 #[actix_web::test]
-async fn the_tab_lists_keys_without_their_text_and_says_what_is_not_there() {
+async fn the_tab_lists_keys_without_their_text_and_leads_to_the_secrets() {
     for bed in Bed::all().await {
         let (status, html) = tab(&bed, "manager", "secrets").await;
         assert_eq!(status, 200);
-        assert!(html.contains("No keys yet") && html.contains("not part of this version"));
+        assert!(html.contains("No keys yet") && html.contains("href=\"/secrets\""));
         bed.grant("db:*").await;
         let key = bed.key(&["db:read"]).await;
         let (_, html) = tab(&bed, "manager", "secrets").await;

@@ -7,7 +7,7 @@ use aim_decision::{Inputs, Outcome, Reason, Verdict, decide};
 use aim_platform::{Kernel, NonceClaim};
 use aim_store::{Db, Scope, Store};
 use chrono::TimeDelta;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     batch::{Decided, DecisionQueue, Item},
@@ -217,6 +217,55 @@ impl VerificationService {
             .await
     }
 
+    /// An action that waited for a person, taken up by its agent. If it is approved, by a person and not longer ago than
+    /// an approval may take, and would not be denied by now, then `take` runs in the same transaction as the claim of the
+    /// nonce; it sees to it that one approval is taken up once, and is given the recorded arguments. Otherwise the decision is
+    /// answered as it stands, and `take` does not run.
+    ///
+    /// # Errors
+    /// `resource.not_found` for another's decision; `resource.state` when the approval is used up, too old, or would be a
+    /// denial by now; a replayed request; what `take` refuses.
+    pub async fn take_up<F>(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        id: DecisionId,
+        take: F,
+    ) -> Result<DecisionView>
+    where
+        F: Fn(&mut Db, &DecisionView, &Map<String, Value>) -> aim_store::Result<()> + Send + 'static,
+    {
+        let (ctx, approval) = (ctx.clone(), self.approval);
+        self.store
+            .write(ctx.organization, move |db| {
+                aim_platform::standing::check(db, ctx.organization, &ctx.actor, ctx.now)?;
+                if let Some(nonce) = &nonce
+                    && !aim_store::nonces::claim(db, nonce.organization, &nonce.digest, nonce.expires_at)?
+                {
+                    return Err(aim_platform::extract::replayed().into());
+                }
+                let row = store::find(db, ctx.organization, id)?.ok_or_else(Error::not_found)?;
+                ctx.acts_for(row.agent_id)?;
+                let decision = view(&ctx, row.clone())?;
+                if decision.status != "approved" {
+                    return Ok(decision);
+                }
+                let Some(approved_at) = row.resolved_at else {
+                    let detail = "this action was approved when it was decided, and nobody had to approve it";
+                    return Err(Error::new(Code::StateConflict, detail).into());
+                };
+                if ctx.now >= approved_at + approval {
+                    let detail = "the approval is too old by now; ask anew";
+                    return Err(Error::new(Code::StateConflict, detail).into());
+                }
+                let (verdict, inputs) = decided_now(db, &ctx, &row, |_, _| Ok(0))?;
+                refuse_denied(&verdict)?;
+                take(db, &decision, &inputs.call.context)?;
+                Ok(decision)
+            })
+            .await
+    }
+
     /// The three records of a decision, for a replay: snapshot, inputs and verdict.
     ///
     /// # Errors
@@ -366,32 +415,52 @@ fn settle(
     Ok(view(ctx, row)?)
 }
 
-/// Decides the call again as of now: what was suspended, revoked or withdrawn meanwhile stays so.
-/// Counts the use that the approval makes of a rate-limited grant.
-fn still_permitted(db: &mut Db, ctx: &Ctx, row: &DecisionRow) -> aim_store::Result<()> {
-    let inputs: Inputs =
+/// Decides the call again as of now: what was suspended, revoked or withdrawn meanwhile stays so. `uses` says how often a
+/// rate-limited grant was used in its window.
+fn decided_now(
+    db: &mut Db,
+    ctx: &Ctx,
+    row: &DecisionRow,
+    mut uses: impl FnMut(&mut Db, store::UseKey) -> aim_store::Result<i64>,
+) -> aim_store::Result<(Verdict, Inputs)> {
+    if row.inputs.is_empty() {
+        let detail = "the inputs of this decision were erased, so it cannot be looked at again";
+        return Err(Error::new(Code::StateConflict, detail).into());
+    }
+    let mut inputs: Inputs =
         serde_json::from_str(&row.inputs).map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
     let live = snapshot::fresh(db, ctx.organization, row.agent_id, ctx.now)?;
-    let mut call = inputs.call;
+    let call = &mut inputs.call;
     call.now = ctx.now.into();
     call.uses.clear();
-    let mut counters = std::collections::BTreeMap::new();
     for (grant, limit) in &live.rated {
         let window = aim_core::Timestamp::new(limit.window_start(call.now));
-        let key = (ctx.organization, snapshot::grant_id(*grant), window);
-        let uses = store::lock_uses(db, key)?;
-        call.uses.insert(*grant, u32::try_from(uses).unwrap_or(u32::MAX));
-        counters.insert(key, uses);
+        let used = uses(db, (ctx.organization, snapshot::grant_id(*grant), window))?;
+        call.uses.insert(*grant, u32::try_from(used).unwrap_or(u32::MAX));
     }
-    let verdict = decide(&live.snapshot, &call);
+    Ok((decide(&live.snapshot, call), inputs))
+}
+
+fn refuse_denied(verdict: &Verdict) -> Result<()> {
     if verdict.outcome == Outcome::Denied {
         let reasons = sentence(&verdict.reasons);
         return Err(Error::new(
             Code::StateConflict,
             format!("by now it would be denied: {reasons}"),
-        )
-        .into());
+        ));
     }
+    Ok(())
+}
+
+/// Refuses what would be denied by now, and counts the use that the approval makes of a rate-limited grant.
+fn still_permitted(db: &mut Db, ctx: &Ctx, row: &DecisionRow) -> aim_store::Result<()> {
+    let mut counters = std::collections::BTreeMap::new();
+    let (verdict, _) = decided_now(db, ctx, row, |db, key| {
+        let uses = store::lock_uses(db, key)?;
+        counters.insert(key, uses);
+        Ok(uses)
+    })?;
+    refuse_denied(&verdict)?;
     if let Some(counted) = verdict.counted_grant {
         counters.retain(|(_, grant, _), _| grant.uuid() == counted);
         counters.values_mut().for_each(|uses| *uses += 1);

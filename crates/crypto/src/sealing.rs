@@ -1,0 +1,286 @@
+//! What is sealed to one reader: HPKE in base mode (RFC 9180) with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and
+//! AES-256-GCM, and the form of a delivered secret. The server that seals and the client that opens both use this
+//! file, so that the form exists once.
+//!
+//! The reader makes a fresh [`RecipientKey`] for each request and signs its public half; whatever lies between the
+//! two, a proxy that ends TLS included, sees a ciphertext. What binds the ciphertext to its occasion is the `info`
+//! of RFC 9180 §5.1: see [`SecretInfo`].
+
+use std::{convert::Infallible, fmt};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hpke::{
+    Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _,
+    aead::{Aead as _, AesGcm256},
+    inout::InOutBuf,
+    kdf::HkdfSha256,
+    kem::X25519HkdfSha256,
+    rand_core::{TryCryptoRng, TryRng},
+    single_shot_open_inout_detached, single_shot_seal_inout_detached_with_rng,
+};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::{
+    digest::{RandomnessError, random_bytes},
+    secret::REDACTED,
+};
+
+/// The KEM's number at IANA: DHKEM(X25519, HKDF-SHA256).
+pub const KEM: u16 = 0x0020;
+/// The KDF's number at IANA: HKDF-SHA256.
+pub const KDF: u16 = 0x0001;
+/// The AEAD's number at IANA: AES-256-GCM.
+pub const AEAD: u16 = AesGcm256::AEAD_ID;
+/// Length of a public key and of an encapsulated key.
+pub const KEY_LENGTH: usize = 32;
+/// Length of the tag at a ciphertext's end.
+pub const TAG_LENGTH: usize = 16;
+
+type Suite = X25519HkdfSha256;
+type Tag = hpke::aead::AeadTag<AesGcm256>;
+
+/// Why something could not be sealed or opened. Never says more than the caller may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealingError {
+    /// The public key has another length, or makes a shared secret of zeroes.
+    #[error("the key is no usable X25519 public key of 32 bytes")]
+    Key,
+    /// The form names other algorithms, or its parts are no base64url.
+    #[error("the sealed form is none that this version reads")]
+    Form,
+    /// It was sealed to another key, for another occasion, or was changed on its way.
+    #[error("it was not sealed to this key for this occasion, or was changed since")]
+    Open,
+    /// It could not be sealed.
+    #[error("it could not be sealed")]
+    Seal,
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+}
+
+/// The reader's fresh key pair. Wiped when dropped; `Debug` prints `[redacted]`. For one request.
+pub struct RecipientKey(<Suite as hpke::Kem>::PrivateKey);
+
+impl RecipientKey {
+    /// A fresh pair from the operating system's generator.
+    ///
+    /// # Errors
+    /// [`RandomnessError`] when there is no randomness.
+    pub fn generate() -> Result<Self, RandomnessError> {
+        let material = Zeroizing::new(random_bytes::<KEY_LENGTH>()?);
+        Ok(Self::from_material(material.as_slice()))
+    }
+
+    /// `DeriveKeyPair` of RFC 9180 §4.1.
+    fn from_material(material: &[u8]) -> Self {
+        Self(Suite::derive_keypair(material).0)
+    }
+
+    /// The public half, for the request.
+    #[must_use]
+    pub fn public(&self) -> [u8; KEY_LENGTH] {
+        Suite::sk_to_pk(&self.0).to_bytes().into()
+    }
+
+    /// The public half in base64url without padding, as the wire form has it.
+    #[must_use]
+    pub fn public_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.public())
+    }
+}
+
+impl fmt::Debug for RecipientKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(REDACTED)
+    }
+}
+
+/// Reads a public key as the wire form has it: base64url of 32 bytes, without padding.
+///
+/// # Errors
+/// [`SealingError::Key`].
+pub fn parse_public(text: &str) -> Result<[u8; KEY_LENGTH], SealingError> {
+    // Decoding longer texts would be work for a caller who sends megabytes.
+    if text.len() != 43 {
+        return Err(SealingError::Key);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| SealingError::Key)?;
+    bytes.try_into().map_err(|_| SealingError::Key)
+}
+
+/// A sealed message as it travels: the algorithms by their numbers, and both parts in base64url without padding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// DHKEM(X25519, HKDF-SHA256): 32.
+    pub kem: u16,
+    /// HKDF-SHA256: 1.
+    pub kdf: u16,
+    /// AES-256-GCM: 2.
+    pub aead: u16,
+    /// The encapsulated key.
+    pub enc: String,
+    /// The ciphertext with its tag.
+    pub ciphertext: String,
+}
+
+/// Seals `plaintext` to the holder of `recipient`, for the occasion `info`; no associated data.
+///
+/// # Errors
+/// [`SealingError::Key`] for a key of small order, [`SealingError::Randomness`].
+pub fn seal(recipient: &[u8; KEY_LENGTH], info: &[u8], plaintext: &[u8]) -> Result<Sealed, SealingError> {
+    let recipient = <Suite as hpke::Kem>::PublicKey::from_bytes(recipient).map_err(|_| SealingError::Key)?;
+    let mut randomness = Randomness::new()?;
+    let mut buffer = Vec::with_capacity(plaintext.len() + TAG_LENGTH);
+    buffer.extend_from_slice(plaintext);
+    let sealed = single_shot_seal_inout_detached_with_rng::<AesGcm256, HkdfSha256, Suite>(
+        &OpModeS::Base,
+        &recipient,
+        info,
+        InOutBuf::from(buffer.as_mut_slice()),
+        &[],
+        &mut randomness,
+    );
+    let (enc, tag) = match sealed {
+        Ok(parts) => parts,
+        Err(error) => {
+            buffer.zeroize();
+            return Err(match error {
+                hpke::HpkeError::EncapError => SealingError::Key,
+                _ => SealingError::Seal,
+            });
+        }
+    };
+    if randomness.exhausted {
+        return Err(SealingError::Seal);
+    }
+    buffer.extend_from_slice(&tag.to_bytes());
+    Ok(Sealed {
+        kem: KEM,
+        kdf: KDF,
+        aead: AEAD,
+        enc: URL_SAFE_NO_PAD.encode(enc.to_bytes()),
+        ciphertext: URL_SAFE_NO_PAD.encode(&buffer),
+    })
+}
+
+/// Opens what was sealed to `key` for the occasion `info`.
+///
+/// # Errors
+/// [`SealingError::Form`], [`SealingError::Open`].
+pub fn open(key: &RecipientKey, info: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, SealingError> {
+    open_with(key, info, &[], sealed)
+}
+
+fn open_with(
+    key: &RecipientKey,
+    info: &[u8],
+    associated: &[u8],
+    sealed: &Sealed,
+) -> Result<Zeroizing<Vec<u8>>, SealingError> {
+    if (sealed.kem, sealed.kdf, sealed.aead) != (KEM, KDF, AEAD) {
+        return Err(SealingError::Form);
+    }
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| SealingError::Form);
+    let enc = <Suite as hpke::Kem>::EncappedKey::from_bytes(&decode(&sealed.enc)?)
+        .map_err(|_| SealingError::Form)?;
+    // Zeroizing from the start: it holds the plaintext once it is opened in place.
+    let mut buffer = Zeroizing::new(decode(&sealed.ciphertext)?);
+    let length = buffer.len().checked_sub(TAG_LENGTH).ok_or(SealingError::Form)?;
+    let (message, tag) = buffer.split_at_mut(length);
+    let tag = Tag::from_bytes(tag).map_err(|_| SealingError::Form)?;
+    single_shot_open_inout_detached::<AesGcm256, HkdfSha256, Suite>(
+        &OpModeR::Base,
+        &key.0,
+        &enc,
+        info,
+        InOutBuf::from(message),
+        associated,
+        &tag,
+    )
+    .map_err(|_| SealingError::Open)?;
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+/// The occasion on which a secret is handed over: whose, to whom, by which decision, and which version. Both sides
+/// build it from what they know themselves, so that a sealed secret moved to another occasion does not open.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretInfo<'a> {
+    /// The organisation's id.
+    pub organization: &'a str,
+    /// The agent's id.
+    pub agent: &'a str,
+    /// The decision's id.
+    pub decision: &'a str,
+    /// The secret's path. No path contains a line feed, so the lines cannot be confused.
+    pub path: &'a str,
+    /// The version.
+    pub version: i64,
+}
+
+impl SecretInfo<'_> {
+    /// `AIM-SECRET-V1` and the five parts, a line each, without one at the end.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let Self {
+            organization,
+            agent,
+            decision,
+            path,
+            version,
+        } = self;
+        format!("AIM-SECRET-V1\n{organization}\n{agent}\n{decision}\n{path}\n{version}").into_bytes()
+    }
+}
+
+/// Random bytes drawn in advance, so that a system without randomness is an error and no panic.
+struct Randomness {
+    bytes: Zeroizing<[u8; KEY_LENGTH]>,
+    used: usize,
+    /// Somebody asked for more than the one key that sealing needs; what was sealed must not leave.
+    exhausted: bool,
+}
+
+impl Randomness {
+    fn new() -> Result<Self, RandomnessError> {
+        Ok(Self {
+            bytes: Zeroizing::new(random_bytes()?),
+            used: 0,
+            exhausted: false,
+        })
+    }
+}
+
+impl TryRng for Randomness {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
+        let end = self.used.saturating_add(target.len());
+        if let Some(bytes) = self.bytes.get(self.used..end) {
+            target.copy_from_slice(bytes);
+            self.used = end;
+        } else {
+            self.exhausted = true;
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Randomness {}
+
+#[cfg(test)]
+mod tests;

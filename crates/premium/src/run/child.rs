@@ -1,0 +1,264 @@
+//! The child: started, given the signals that were meant for it, waited for.
+//!
+//! It stays in the process group, so that the terminal is its own as much as ours. What the terminal
+//! itself sends (Ctrl-C) reaches the whole group; it is not passed on a second time. What somebody sends
+//! to us alone is.
+
+use std::{
+    ffi::OsString,
+    io::{self, Read, Write},
+    os::unix::process::ExitStatusExt,
+    process::{self, Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH},
+    iterator::{SignalsInfo, exfiltrator::WithOrigin},
+    low_level::siginfo::{Cause, Origin},
+};
+
+use super::{
+    files::PrivateFiles,
+    redact::{Patterns, Redactor},
+};
+
+/// What is passed on.
+const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+/// What a terminal sends to the whole process group by itself.
+const OF_TERMINAL: [i32; 3] = [SIGINT, SIGQUIT, SIGWINCH];
+/// What ends a program that does not handle it, of what we take.
+const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+/// What a shell adds to the number of the signal that ended a program.
+const SIGNAL_BASE: i32 = 128;
+/// As shells and `env` say it.
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+const PIECE: usize = 16 * 1024;
+
+/// What is started and with what.
+pub struct Order {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// Variables beside those that it inherits.
+    pub environment: Vec<(String, OsString)>,
+    /// What may not pass its output; none: the output is not looked at.
+    pub redact: Option<Patterns>,
+}
+
+/// Why there was no child: an exit code, and what to say.
+pub struct NotStarted(pub u8, pub String);
+
+/// What has become of the child so far.
+#[derive(Clone, Copy)]
+enum Stage {
+    Running(Pid),
+    /// It ended; somebody that it started still writes.
+    Ended,
+}
+
+/// Signals that wait for the child: taken before it starts, so that none ends this process and leaves its
+/// files behind.
+pub struct Signals(SignalsInfo<WithOrigin>);
+
+impl Signals {
+    /// Takes the signals that are passed on. What was ignored when this process started (`nohup`, a job in
+    /// the background) stays ignored, for the child too.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn take() -> io::Result<Self> {
+        let ignored = ignored();
+        let wanted = PASSED_ON.iter().filter(|signal| !ignored.contains(signal));
+        SignalsInfo::new(wanted).map(Self)
+    }
+}
+
+/// The signals that are ignored in this process.
+fn ignored() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_in(&status)
+}
+
+fn ignored_in(status: &str) -> Vec<i32> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    (1..=64)
+        .filter(|signal| (mask >> (signal - 1)) & 1 == 1)
+        .collect()
+}
+
+/// Runs the child to its end and answers how it ended. `files` are removed when it has.
+///
+/// # Errors
+/// [`NotStarted`].
+pub fn run(order: Order, files: Option<PrivateFiles>, signals: Signals) -> Result<u8, NotStarted> {
+    let Signals(mut signals) = signals;
+    // What came while files were written was meant for the command, and there is none yet.
+    if let Some(early) = signals.pending().find(|origin| ENDING.contains(&origin.signal)) {
+        let code = u8::try_from(SIGNAL_BASE + early.signal).unwrap_or(u8::MAX);
+        return Err(NotStarted(
+            code,
+            "a signal came before the command was started".to_owned(),
+        ));
+    }
+    let mut child = start(&order)?;
+    drop(order.environment);
+    let stage = Mutex::new(Stage::Running(Pid::from_child(&child)));
+    let handle = signals.handle();
+    thread::scope(|scope| {
+        scope.spawn(|| signals.forever().for_each(|origin| pass_on(&stage, &origin)));
+        let mut streams = Vec::new();
+        if let Some(patterns) = &order.redact {
+            let (out, err) = (child.stdout.take(), child.stderr.take());
+            streams.push(scope.spawn(move || out.map(|out| scrub(out, io::stdout(), patterns))));
+            streams.push(scope.spawn(move || err.map(|err| scrub(err, io::stderr(), patterns))));
+        }
+        let status = wait(&mut child, &stage, files);
+        // What the child started may still write; a signal ends that.
+        for stream in streams {
+            let _ = stream.join();
+        }
+        handle.close();
+        status
+            .map(exit_code)
+            .map_err(|error| NotStarted(NOT_EXECUTABLE, format!("the command was lost: {error}")))
+    })
+}
+
+fn start(order: &Order) -> Result<Child, NotStarted> {
+    let [program, arguments @ ..] = order.command.as_slice() else {
+        return Err(NotStarted(NOT_FOUND, "there is no command".to_owned()));
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .envs(order.environment.iter().map(|(name, value)| (name, value)));
+    if order.redact.is_some() {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    command.spawn().map_err(|error| {
+        let code = if error.kind() == io::ErrorKind::NotFound {
+            NOT_FOUND
+        } else {
+            NOT_EXECUTABLE
+        };
+        NotStarted(code, format!("{}: {error}", program.to_string_lossy()))
+    })
+}
+
+/// Waits for the child, and removes its files. Its number is given back to the system under the lock, so that
+/// no signal goes to whoever gets that number next.
+fn wait(child: &mut Child, stage: &Mutex<Stage>, files: Option<PrivateFiles>) -> io::Result<ExitStatus> {
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while let Err(error) = waitid(WaitId::Pid(Pid::from_child(child)), ended) {
+        if error != rustix::io::Errno::INTR {
+            break;
+        }
+    }
+    let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = child.wait();
+    drop(files);
+    *stage = Stage::Ended;
+    status
+}
+
+fn pass_on(stage: &Mutex<Stage>, origin: &Origin) {
+    let stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+    match *stage {
+        Stage::Running(child) => {
+            let told_by_terminal = origin.cause == Cause::Kernel && OF_TERMINAL.contains(&origin.signal);
+            if let Some(signal) = Signal::from_named_raw(origin.signal).filter(|_| !told_by_terminal) {
+                // It ended in between, or is another user's by now (sudo): there is nothing else to do.
+                let _ = kill_process(child, signal);
+            }
+        }
+        Stage::Ended if ENDING.contains(&origin.signal) => process::exit(SIGNAL_BASE + origin.signal),
+        Stage::Ended => {}
+    }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| SIGNAL_BASE + signal))
+        .unwrap_or(i32::from(NOT_EXECUTABLE));
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+/// Copies until the stream ends. When nobody reads any more, the child is told by its closed pipe.
+fn scrub(mut from: impl Read, mut to: impl Write, patterns: &Patterns) {
+    let mut redactor = Redactor::new(patterns);
+    let mut piece = vec![0; PIECE];
+    let mut out = Vec::with_capacity(2 * PIECE);
+    loop {
+        let read = match from.read(&mut piece) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => 0,
+        };
+        out.clear();
+        if read == 0 {
+            redactor.finish(&mut out);
+            let _ = to.write_all(&out).and_then(|()| to.flush());
+            return;
+        }
+        redactor.push(piece.get(..read).unwrap_or_default(), &mut out);
+        if to.write_all(&out).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended_by(script: &str) -> u8 {
+        exit_code(Command::new("/bin/sh").args(["-c", script]).status().unwrap())
+    }
+
+    #[test]
+    fn exit_codes_pass_through_and_signals_count_from_128() {
+        assert_eq!(ended_by("exit 0"), 0);
+        assert_eq!(ended_by("exit 77"), 77);
+        assert_eq!(ended_by("exit 255"), 255);
+        assert_eq!(ended_by("kill -TERM $$"), 143);
+        assert_eq!(ended_by("kill -KILL $$"), 137);
+    }
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        assert_eq!(ignored_in("Name:\tx\nSigIgn:\t0000000000001001\n"), [SIGHUP, 13]);
+        assert_eq!(ignored_in("SigIgn:\t0000000000000000"), [0; 0]);
+        assert_eq!(ignored_in(""), [0; 0]);
+    }
+
+    #[test]
+    fn a_command_that_cannot_start_is_told_as_shells_tell_it() {
+        let code = |program: &str| {
+            let order = Order {
+                command: vec![program.into()],
+                environment: Vec::new(),
+                redact: None,
+            };
+            start(&order).err().map(|NotStarted(code, _)| code)
+        };
+        assert_eq!(code("/nowhere/at/all"), Some(NOT_FOUND));
+        assert_eq!(code("/etc/passwd"), Some(NOT_EXECUTABLE));
+    }
+
+    #[test]
+    fn a_stream_is_scrubbed_to_its_end() {
+        let mut patterns = Patterns::default();
+        assert!(patterns.add(b"sk_live_1234"));
+        let mut out = Vec::new();
+        scrub(&b"a sk_live_1234 b sk_live_"[..], &mut out, &patterns);
+        assert_eq!(out, b"a [redacted] b sk_live_");
+    }
+}

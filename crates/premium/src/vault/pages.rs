@@ -1,0 +1,321 @@
+//! The page "Secrets": which there are, and one of them with its versions. It shows no value, and the API that it calls
+//! answers none.
+//!
+//! A secret is looked at as `/secrets?path=…`, because a path may hold segments that browsers take for steps.
+
+use actix_web::web;
+use aim_core::{Error, Result};
+use aim_platform::{
+    Query,
+    console::{ConsoleRegistry, Frame, Names, NavEntry, NavSection, PageResult, Panel, Viewing, ui},
+};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{
+    kinds::SecretKind,
+    model::{
+        DEFAULT_MAX_VERSIONS, MAX_MAX_VERSIONS, SecretList, SecretQuery, SecretView, VaultStatus,
+        VersionState,
+    },
+    path::SecretPath,
+    permission::{SecretsRead, SecretsWrite},
+    service::VaultService,
+};
+
+/// How many secrets a page shows.
+const PAGE: i64 = 50;
+
+pub(super) fn register(console: &mut ConsoleRegistry, _: &VaultService) {
+    console.page("/secrets", secrets_page);
+    console.navigation(NavEntry::new::<SecretsRead>(
+        NavSection::Agents,
+        "Secrets",
+        "/secrets",
+        "lock",
+        50,
+    ));
+}
+
+/// The parameters of the page: texts, since a form sends the empty ones too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PageQuery {
+    /// The secret that is looked at.
+    path: String,
+    prefix: String,
+    tag: String,
+    search: String,
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    fn query(&self) -> SecretQuery {
+        let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        SecretQuery {
+            prefix: text(&self.prefix),
+            tag: text(&self.tag),
+            search: text(&self.search),
+            limit: Some(PAGE),
+            cursor: self.cursor.clone(),
+        }
+    }
+
+    fn is_filtered(&self) -> bool {
+        [&self.prefix, &self.tag, &self.search]
+            .iter()
+            .any(|text| !text.trim().is_empty())
+    }
+}
+
+/// A field of a form that writes a secret.
+struct FormField {
+    name: &'static str,
+    label: &'static str,
+    required: bool,
+    /// Several lines, as PEM has.
+    long: bool,
+    /// No secret, so it is shown while it is typed.
+    open: bool,
+}
+
+/// A form that writes a secret of one kind.
+struct KindForm {
+    kind: SecretKind,
+    title: &'static str,
+    fields: Vec<FormField>,
+}
+
+impl KindForm {
+    fn all() -> Vec<Self> {
+        SecretKind::ALL.into_iter().map(Self::of).collect()
+    }
+
+    fn of(kind: SecretKind) -> Self {
+        let field = |name, label| FormField {
+            name,
+            label,
+            required: true,
+            long: false,
+            open: false,
+        };
+        let open = |name, label| FormField {
+            open: true,
+            ..field(name, label)
+        };
+        let long = |name, label| FormField {
+            long: true,
+            ..field(name, label)
+        };
+        let optional = |field: FormField| FormField {
+            required: false,
+            ..field
+        };
+        let (title, fields) = match kind {
+            SecretKind::ApiKey => ("API key", vec![field("value", "Key or token")]),
+            SecretKind::Aws => (
+                "AWS access key",
+                vec![
+                    open("access_key_id", "Access key id"),
+                    field("secret_access_key", "Secret access key"),
+                ],
+            ),
+            SecretKind::Password => (
+                "Password",
+                vec![
+                    optional(open("username", "User name")),
+                    field("password", "Password"),
+                ],
+            ),
+            SecretKind::Database => (
+                "Database login",
+                vec![
+                    open("username", "User name"),
+                    field("password", "Password"),
+                    optional(open("host", "Host")),
+                    optional(open("port", "Port")),
+                    optional(open("database", "Database")),
+                ],
+            ),
+            SecretKind::Oauth => (
+                "OAuth 2 client",
+                vec![
+                    open("client_id", "Client id"),
+                    optional(field("client_secret", "Client secret")),
+                    optional(field("refresh_token", "Refresh token")),
+                    optional(field("access_token", "Access token")),
+                ],
+            ),
+            SecretKind::Certificate => (
+                "Certificate",
+                vec![
+                    long("certificate", "Certificate (PEM)"),
+                    long("private_key", "Private key (PEM)"),
+                ],
+            ),
+            SecretKind::File => ("File", vec![long("content", "Content in base64")]),
+            SecretKind::Map => ("Names and values", Vec::new()),
+        };
+        Self { kind, title, fields }
+    }
+
+    fn id(&self) -> String {
+        format!("write-{}", self.kind.as_str())
+    }
+
+    /// The kind as the API names it.
+    fn name(&self) -> &'static str {
+        self.kind.as_str()
+    }
+}
+
+impl SecretKind {
+    /// What people call it.
+    fn title(self) -> &'static str {
+        KindForm::of(self).title
+    }
+}
+
+#[derive(Template)]
+#[template(path = "vault/list.html")]
+struct SecretsPage<'a> {
+    frame: &'a Frame,
+    query: &'a PageQuery,
+    status: Panel<VaultStatus>,
+    list: SecretList,
+    filtered: bool,
+    forms: Vec<KindForm>,
+}
+
+impl SecretsPage<'_> {
+    fn usual_versions(&self) -> i64 {
+        DEFAULT_MAX_VERSIONS
+    }
+
+    fn most_versions(&self) -> i64 {
+        MAX_MAX_VERSIONS
+    }
+}
+
+#[derive(Template)]
+#[template(path = "vault/secret.html")]
+struct SecretPage<'a> {
+    frame: &'a Frame,
+    view: SecretView,
+    form: KindForm,
+    names: Names,
+    /// The parts of the path that lead to it, with the prefix that each stands for.
+    steps: Vec<(String, String)>,
+}
+
+impl SecretPage<'_> {
+    fn is_active(&self, state: &VersionState) -> bool {
+        *state == VersionState::Active
+    }
+
+    fn is_deleted(&self, state: &VersionState) -> bool {
+        *state == VersionState::Deleted
+    }
+
+    fn is_destroyed(&self, state: &VersionState) -> bool {
+        *state == VersionState::Destroyed
+    }
+
+    fn is_current(&self, version: &i64) -> bool {
+        *version == self.view.secret.current_version
+    }
+
+    fn has_expired(&self) -> bool {
+        self.view
+            .secret
+            .expires_at
+            .is_some_and(|end| self.frame.now >= end)
+    }
+}
+
+async fn secrets_page(
+    viewing: Viewing<SecretsRead>,
+    query: Query<PageQuery>,
+    service: web::Data<VaultService>,
+) -> PageResult {
+    if !query.0.path.is_empty() {
+        return secret_page(&viewing, &query.0.path, &service).await;
+    }
+    let status = Panel::load("Vault", &viewing, service.status(&viewing.ctx)).await;
+    let page = SecretsPage {
+        frame: &viewing.frame,
+        list: service.list(&viewing.ctx, query.0.query()).await?,
+        filtered: query.0.is_filtered(),
+        query: &query.0,
+        status,
+        forms: KindForm::all(),
+    };
+    viewing.page("Secrets", &page)
+}
+
+async fn secret_page(viewing: &Viewing<SecretsRead>, path: &str, service: &VaultService) -> PageResult {
+    // What is no path is as unknown as one that is not there.
+    let path = SecretPath::parse(path).map_err(|_| Error::not_found())?;
+    let view: Result<SecretView> = service.get(&viewing.ctx, path.clone()).await;
+    let view = view?;
+    let names = viewing
+        .names(view.versions.iter().map(|version| version.created_by.clone()))
+        .await;
+    let page = SecretPage {
+        frame: &viewing.frame,
+        form: KindForm::of(view.secret.kind),
+        steps: steps_to(path.as_str()),
+        view,
+        names,
+    };
+    viewing.page(path.as_str(), &page)
+}
+
+/// `payments/stripe/live`: `payments` with `payments/`, `stripe` with `payments/stripe/`.
+fn steps_to(path: &str) -> Vec<(String, String)> {
+    let places = path.match_indices('/').map(|(place, _)| place);
+    places
+        .map(|place| {
+            let (before, _) = path.split_at(place);
+            let name = before.rsplit('/').next().unwrap_or_default();
+            (name.to_owned(), format!("{before}/"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_to_a_secret_are_its_prefixes() {
+        let steps =
+            |path: &str| -> Vec<String> { steps_to(path).into_iter().map(|(_, prefix)| prefix).collect() };
+        assert_eq!(steps("payments/stripe/live"), ["payments/", "payments/stripe/"]);
+        assert_eq!(steps("alone"), [""; 0]);
+    }
+
+    #[test]
+    fn every_kind_has_a_form_with_the_fields_that_it_must_have() {
+        for form in KindForm::all() {
+            let fields = form.fields.iter().filter(|field| field.required);
+            let json: serde_json::Map<String, serde_json::Value> = fields
+                .map(|field| {
+                    let value = match field.name {
+                        "certificate" => "-----BEGIN CERTIFICATE-----",
+                        "private_key" => "-----BEGIN PRIVATE KEY-----",
+                        _ => "AAAA",
+                    };
+                    (field.name.to_owned(), value.into())
+                })
+                .collect();
+            let fields = serde_json::from_value(json.into()).unwrap();
+            assert_eq!(
+                form.kind.check(&fields).is_ok(),
+                form.kind != SecretKind::Map,
+                "{}",
+                form.title
+            );
+        }
+    }
+}

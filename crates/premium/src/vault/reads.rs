@@ -1,0 +1,316 @@
+//! A secret read by an agent: the action `secret:read` on its path, decided as every action is, and then sealed to the
+//! key inside of the request that the agent signed.
+//!
+//! The decision comes first and the secret after: whether a path exists is told to nobody who may not read it.
+
+use aim_audit::Entry;
+use aim_core::{Actor, AgentCredential, Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
+use aim_crypto::sealing::{self, SealingError, SecretInfo};
+use aim_platform::NonceClaim;
+use aim_store::Db;
+use aim_violations::verification::{ActionRequest, DecisionView};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    envelope::VersionPlace,
+    keys::OrganizationKeys,
+    kinds::SecretKind,
+    model::VersionState,
+    path::SecretPath,
+    service::{VaultService, check_head},
+    store,
+};
+
+/// The capability that a read takes.
+pub const READ_ACTION: &str = "secret:read";
+/// The scheme whose signatures cover the body (RFC 9421 with `content-digest`).
+const COVERING_SCHEME: &str = "rfc9421";
+/// The member of the context that the vault writes itself.
+const OWN_CONTEXT: &str = "secret";
+
+/// What an agent asks for.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadRequest {
+    /// The secret's path.
+    #[schema(example = "payments/stripe/live")]
+    pub path: String,
+    /// The version; absent: the newest.
+    #[serde(default)]
+    pub version: Option<i64>,
+    /// A fresh X25519 public key, 32 bytes in base64url without padding: whom it is sealed to.
+    #[schema(example = "N_2jVnvb1ijohmjDyNfpfR0SU7bU6m1EwVD3QfG_RDE")]
+    pub seal_to: String,
+    /// The arguments, for the constraints of grants. The member `secret` is the vault's own.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub context: Map<String, Value>,
+    /// The decision of an earlier read that had to be approved by a person: this takes it up, once, instead of asking anew.
+    /// Path and version are those of that read, and there is no context.
+    #[serde(default)]
+    pub decision_id: Option<DecisionId>,
+}
+
+/// A decision, and the secret if it was approved.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ReadReply {
+    /// The decision, as the verified action answers it.
+    pub decision: DecisionView,
+    /// What is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<ReadSecret>,
+    /// `{"kind":…,"fields":{…}}`, sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedSecret>,
+}
+
+/// What is known of a secret that is handed over.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ReadSecret {
+    /// The organisation: a part of what the secret is sealed for.
+    pub organization_id: OrganizationId,
+    /// Its path.
+    pub path: String,
+    /// The version.
+    pub version: i64,
+    /// The kind of this version.
+    pub kind: SecretKind,
+    /// From when on it is not handed over any more.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A message in HPKE's base mode (RFC 9180): `info` is the UTF-8 text of `AIM-SECRET-V1` and the ids of organisation, agent
+/// and decision, the path and the version, a line each; there is no associated data.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SealedSecret {
+    /// DHKEM(X25519, HKDF-SHA256): 32.
+    pub kem: u16,
+    /// HKDF-SHA256: 1.
+    pub kdf: u16,
+    /// AES-256-GCM: 2.
+    pub aead: u16,
+    /// The encapsulated key, in base64url without padding.
+    pub enc: String,
+    /// The ciphertext with its tag, in base64url without padding.
+    pub ciphertext: String,
+}
+
+impl VaultService {
+    /// Decides whether the agent may read the secret and, if it may, seals it to the key that it signed. When this answers,
+    /// the decision is durable with its evidence.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at a field; `vault.sealed`; `resource.not_found` when the read was approved and there is
+    /// nothing to be read; `resource.state` for an approval that cannot be taken up any more; what the verified action
+    /// refuses.
+    pub async fn read(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        scheme: &'static str,
+        request: ReadRequest,
+    ) -> Result<ReadReply> {
+        let covered = matches!(
+            ctx.actor,
+            Actor::Agent {
+                credential: AgentCredential::Key { .. },
+                ..
+            }
+        ) && scheme == COVERING_SCHEME;
+        if !covered {
+            // Whoever changed another request on its way could put a key of its own into it.
+            return Err(Error::new(
+                Code::Forbidden,
+                "a secret is sealed to a key that the agent signed: sign the request by RFC 9421, with content-digest",
+            ));
+        }
+        let path = SecretPath::parse(&request.path)?;
+        if request.version.is_some_and(|version| version < 1) {
+            return Err(Error::field("version", "versions are counted from 1"));
+        }
+        let recipient = sealing::parse_public(&request.seal_to).map_err(unusable_key)?;
+        // Before the decision: a sealed vault answers nobody, and no read is approved that cannot happen.
+        let (_, keys) = self.opened(ctx).await?;
+        let version = request.version;
+        let decision = match request.decision_id {
+            Some(id) => self.take_up(ctx, nonce, id, &path, request).await?,
+            None => self.decide(ctx, nonce, scheme, &path, request).await?,
+        };
+        if decision.status != "approved" {
+            return Ok(ReadReply {
+                decision,
+                secret: None,
+                sealed: None,
+            });
+        }
+        let keys = keys.ok_or_else(nothing_there)?;
+        let (ctx, ids) = (
+            ctx.clone(),
+            (decision.agent_id.to_string(), decision.id.to_string()),
+        );
+        let (secret, sealed) = self
+            .store
+            .read(ctx.organization, move |db| {
+                let (agent, decision) = &ids;
+                let (secret, plaintext) = take(db, &ctx, &keys, &path, version)?;
+                let info = SecretInfo {
+                    organization: &ctx.organization.to_string(),
+                    agent,
+                    decision,
+                    path: path.as_str(),
+                    version: secret.version,
+                };
+                let sealed =
+                    sealing::seal(&recipient, &info.bytes(), &plaintext).map_err(|error| match error {
+                        SealingError::Key => unusable_key(error),
+                        other => Error::internal(other),
+                    })?;
+                Ok((secret, sealed))
+            })
+            .await?;
+        Ok(ReadReply {
+            decision,
+            secret: Some(secret),
+            sealed: Some(SealedSecret {
+                kem: sealed.kem,
+                kdf: sealed.kdf,
+                aead: sealed.aead,
+                enc: sealed.enc,
+                ciphertext: sealed.ciphertext,
+            }),
+        })
+    }
+}
+
+impl VaultService {
+    /// Decides the read, as every action is decided.
+    async fn decide(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        scheme: &'static str,
+        path: &SecretPath,
+        request: ReadRequest,
+    ) -> Result<DecisionView> {
+        let mut context = request.context;
+        if context.contains_key(OWN_CONTEXT) {
+            return Err(Error::field(
+                "context.secret",
+                "this member is the vault's own; name yours otherwise",
+            ));
+        }
+        // The evidence of the decision tells which version was asked for, and to which key it was sealed.
+        let own = json!({"version": request.version, "seal_to": request.seal_to});
+        context.insert(OWN_CONTEXT.to_owned(), own);
+        let action = ActionRequest {
+            action: READ_ACTION.to_owned(),
+            resource: Some(path.as_str().to_owned()),
+            context,
+            approval_requested: false,
+        };
+        self.verifications.verify(ctx, nonce, scheme, action).await
+    }
+
+    /// Takes up a read that a person approved: once, and for the path and version that the person saw.
+    async fn take_up(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        id: DecisionId,
+        path: &SecretPath,
+        request: ReadRequest,
+    ) -> Result<DecisionView> {
+        if !request.context.is_empty() {
+            return Err(Error::field(
+                "context",
+                "the arguments are those that were approved; send none",
+            ));
+        }
+        let (caller, path) = (ctx.clone(), path.clone());
+        self.verifications
+            .take_up(ctx, nonce, id, move |db, decision, context| {
+                let seen = context.get(OWN_CONTEXT).and_then(|own| own.get("version"));
+                let same = decision.action == READ_ACTION
+                    && decision.resource.as_deref() == Some(path.as_str())
+                    && seen == Some(&json!(request.version));
+                if !same {
+                    let detail = "that decision is about another action, path or version";
+                    return Err(Error::field("decision_id", detail).into());
+                }
+                if !store::use_approval(db, caller.organization, id, caller.now)? {
+                    let detail = "this approval was taken up before; ask anew";
+                    return Err(Error::new(Code::StateConflict, detail).at("decision_id").into());
+                }
+                let entry = Entry::event(&caller, "secret.approval_used")
+                    .agent(decision.agent_id)
+                    .target("decision", id)
+                    .facts(json!({"version": request.version, "seal_to": request.seal_to}))
+                    .details(json!({"path": path.as_str()}));
+                aim_audit::append(db, vec![entry])?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The plaintext of a version that may be handed over.
+fn take(
+    db: &mut Db,
+    ctx: &Ctx,
+    keys: &OrganizationKeys,
+    path: &SecretPath,
+    version: Option<i64>,
+) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
+    let organization = ctx.organization;
+    let (row, versions) = store::load(db, organization, path.as_str())
+        .map_err(aim_store::Error::into_core)?
+        .ok_or_else(nothing_there)?;
+    check_head(keys, &row, path, &versions)?;
+    let version = version.unwrap_or(row.current_version);
+    let ended = row.expires_at.is_some_and(|end| ctx.now >= end);
+    if ended && version == row.current_version {
+        return Err(Error::new(Code::NotFound, "the secret at this path has expired"));
+    }
+    let sealed = store::sealed(db, organization, row.id, version)
+        .map_err(aim_store::Error::into_core)?
+        .filter(|sealed| VersionState::parse(&sealed.state) == VersionState::Active)
+        .ok_or_else(|| {
+            Error::new(
+                Code::NotFound,
+                format!("version {version} of the secret at this path is not there, deleted or destroyed"),
+            )
+        })?;
+    let place = VersionPlace {
+        organization,
+        secret: row.id.uuid(),
+        path,
+        version,
+        key_id: sealed.key_id.uuid(),
+    };
+    let plaintext = place.open(
+        keys.wrapping(place.key_id)?,
+        &sealed.wrapped_key,
+        &sealed.ciphertext,
+    )?;
+    let secret = ReadSecret {
+        organization_id: organization,
+        path: path.as_str().to_owned(),
+        version,
+        kind: SecretKind::parse(&sealed.kind).unwrap_or(SecretKind::Map),
+        expires_at: row.expires_at.filter(|_| version == row.current_version),
+    };
+    Ok((secret, plaintext))
+}
+
+fn nothing_there() -> Error {
+    Error::new(Code::NotFound, "there is no secret at this path")
+}
+
+fn unusable_key(error: SealingError) -> Error {
+    Error::field(
+        "seal_to",
+        format!("{error}; send a fresh one in base64url without padding"),
+    )
+}

@@ -1,0 +1,479 @@
+//! The use cases of the vault for people: writing, finding and looking at secrets, never at their values.
+
+use std::sync::Arc;
+
+use aim_audit::Entry;
+use aim_core::{Actor, Code, Ctx, Error, Id, Json, Result};
+use aim_crypto::{digest::hex, secret::SecretString};
+use aim_platform::Kernel;
+use aim_store::{Db, Store};
+use aim_violations::VerificationService;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{
+    envelope::{Head, VersionPlace, value_digest},
+    keys::{KeyRing, OrganizationKeys, ensure},
+    kinds::{Fields, is_telling},
+    model::{
+        DEFAULT_MAX_VERSIONS, FindValue, FoundPlace, FoundValue, PutSecret, SecretId, SecretList,
+        SecretQuery, SecretSummary, SecretView, VaultStatus, VersionState, Wish,
+    },
+    path::SecretPath,
+    root::{Keeper, Root, RootState},
+    store::{self, NewVersionRow, SecretRow, VersionRow},
+};
+
+/// The most places that a looked up value is told of.
+const MOST_PLACES: i64 = 100;
+
+/// The use cases of the vault.
+#[derive(Clone)]
+pub struct VaultService {
+    pub(super) store: Store,
+    pub(super) keeper: Keeper,
+    pub(super) ring: KeyRing,
+    pub(super) verifications: VerificationService,
+}
+
+impl VaultService {
+    /// The vault of this installation; reads are decided by `verifications`.
+    #[must_use]
+    pub fn new(kernel: &Kernel, verifications: VerificationService) -> Self {
+        Self {
+            store: kernel.store.clone(),
+            keeper: Keeper::new(kernel.config.vault_key_file.clone()),
+            ring: KeyRing::default(),
+            verifications,
+        }
+    }
+
+    /// Writes a new version of the secret at `path`.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at the field; `secret.version_conflict` when `cas` is not the current version;
+    /// `vault.sealed`; `vault.integrity`.
+    pub async fn put(&self, ctx: &Ctx, path: SecretPath, request: PutSecret) -> Result<SecretView> {
+        refuse_agents(ctx)?;
+        let (wish, fields) = request.check(ctx.now)?;
+        let plaintext = Arc::new(fields.plaintext(wish.kind)?);
+        let fields = Arc::new(fields);
+        let (root, cached) = self.opened(ctx).await?;
+        let ctx = ctx.clone();
+        self.store
+            .write(ctx.organization, move |db| {
+                let keys = in_transaction(db, &ctx, &root, cached.as_ref())?;
+                let mut draft = Draft::take(db, &ctx, &keys, &path)?;
+                draft.check_cas(wish.cas)?;
+                draft.describe(&wish);
+                let written = NewVersion {
+                    kind: wish.kind.as_str(),
+                    fields: &fields,
+                    plaintext: &plaintext,
+                    rolled_back_from: None,
+                };
+                let destroyed = draft.add(db, &ctx, &keys, &path, &written)?;
+                if let Some(tags) = &wish.tags {
+                    store::set_tags(db, ctx.organization, draft.row.id, tags)?;
+                }
+                let facts = json!({"version": draft.row.current_version, "kind": draft.row.kind, "destroyed": destroyed});
+                draft.finish(db, &ctx, &keys, &path, "secret.written", facts)
+            })
+            .await
+    }
+
+    /// A secret with its versions.
+    ///
+    /// # Errors
+    /// `resource.not_found`, `vault.sealed`, `vault.integrity`.
+    pub async fn get(&self, ctx: &Ctx, path: SecretPath) -> Result<SecretView> {
+        refuse_agents(ctx)?;
+        let (_, keys) = self.opened(ctx).await?;
+        let organization = ctx.organization;
+        self.store
+            .read(organization, move |db| {
+                let (row, versions) =
+                    store::load(db, organization, path.as_str())?.ok_or_else(Error::not_found)?;
+                let keys = keys.ok_or_else(Error::not_found)?;
+                check_head(&keys, &row, &path, &versions)?;
+                Ok(SecretView::of(row, versions))
+            })
+            .await
+    }
+
+    /// A page of secrets by their paths.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at a parameter.
+    pub async fn list(&self, ctx: &Ctx, query: SecretQuery) -> Result<SecretList> {
+        refuse_agents(ctx)?;
+        let (mut wanted, page) = query.check()?;
+        let organization = ctx.organization;
+        self.store
+            .read(organization, move |db| {
+                if let Some(cursor) = page.cursor {
+                    let after = store::path_of(db, organization, SecretId::from_uuid(cursor.0))?;
+                    wanted.after = Some(after.ok_or_else(|| {
+                        Error::field(
+                            "cursor",
+                            "not a cursor of this list; leave it out to start at the top",
+                        )
+                    })?);
+                }
+                let (rows, next_cursor) =
+                    page.cut(store::page(db, organization, &wanted)?, |row| row.id.uuid());
+                Ok(SecretList {
+                    secrets: rows.into_iter().map(SecretSummary::of).collect(),
+                    limit: page.limit,
+                    next_cursor,
+                })
+            })
+            .await
+    }
+
+    /// Whether a value is one of the organisation's, and where it stands. Nothing is decrypted.
+    ///
+    /// # Errors
+    /// `vault.sealed`.
+    pub async fn find_value(&self, ctx: &Ctx, wanted: FindValue) -> Result<FoundValue> {
+        refuse_agents(ctx)?;
+        let (_, keys) = self.opened(ctx).await?;
+        let digest =
+            keys.map(|keys| value_digest(&keys.index, ctx.organization, wanted.value.0.expose().as_bytes()));
+        let ctx = ctx.clone();
+        self.store
+            .write(ctx.organization, move |db| {
+                let rows = match &digest {
+                    Some(digest) => store::find_digest(db, ctx.organization, digest, MOST_PLACES)?,
+                    None => Vec::new(),
+                };
+                let places: Vec<FoundPlace> = rows
+                    .into_iter()
+                    .map(|row| FoundPlace {
+                        is_current: row.version == row.current_version,
+                        state: VersionState::parse(&row.state),
+                        path: row.path,
+                        version: row.version,
+                        field: row.field,
+                    })
+                    .collect();
+                // Asking is an act of its own: who guesses values shall be seen.
+                let entry = Entry::event(&ctx, "secret.value_sought")
+                    .outcome(if places.is_empty() { "not_found" } else { "found" })
+                    .facts(json!({"places": places.len()}));
+                aim_audit::append(db, vec![entry])?;
+                Ok(FoundValue {
+                    found: !places.is_empty(),
+                    places,
+                })
+            })
+            .await
+    }
+
+    /// How the vault stands.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn status(&self, ctx: &Ctx) -> Result<VaultStatus> {
+        refuse_agents(ctx)?;
+        let organization = ctx.organization;
+        let secrets = self
+            .store
+            .read(organization, move |db| store::count(db, organization))
+            .await?;
+        let (state, reason, root_key_id) = match self.keeper.state(&self.store).await? {
+            RootState::Unused => ("unused", None, None),
+            RootState::Open(id) => ("open", None, Some(id)),
+            RootState::Sealed(reason) => ("sealed", Some(reason), None),
+        };
+        Ok(VaultStatus {
+            state: state.to_owned(),
+            reason,
+            provider: self.keeper.provider().to_owned(),
+            root_key_id,
+            secrets,
+        })
+    }
+
+    /// Gives this node's vault its passphrase; the first one that is given is the one that is set. Wrong ones leave a record.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at `passphrase`; `resource.state` where the root key comes from a file.
+    pub async fn unseal(&self, ctx: &Ctx, passphrase: SecretString) -> Result<VaultStatus> {
+        refuse_agents(ctx)?;
+        let opened = self.keeper.unseal(&self.store, passphrase, ctx.now).await;
+        let outcome = match &opened {
+            Ok(_) => "ok",
+            Err(error) if error.field.is_some() => "refused",
+            Err(error) => return Err(error.clone()),
+        };
+        let entry_of = ctx.clone();
+        self.store
+            .write(ctx.organization, move |db| {
+                let entry = Entry::event(&entry_of, "vault.unsealed").outcome(outcome);
+                aim_audit::append(db, vec![entry])?;
+                Ok(())
+            })
+            .await?;
+        opened?;
+        self.status(ctx).await
+    }
+
+    /// The root key, and the organisation's keys if it has any.
+    pub(super) async fn opened(&self, ctx: &Ctx) -> Result<(Arc<Root>, Option<Arc<OrganizationKeys>>)> {
+        let root = self.keeper.open(&self.store, ctx.now).await?;
+        let keys = self.ring.get(&self.store, ctx.organization, &root).await?;
+        Ok((root, keys))
+    }
+}
+
+/// The keys inside of a transaction: those in memory, or those of the database, made if there are none.
+pub(super) fn in_transaction(
+    db: &mut Db,
+    ctx: &Ctx,
+    root: &Root,
+    cached: Option<&Arc<OrganizationKeys>>,
+) -> aim_store::Result<Arc<OrganizationKeys>> {
+    match cached {
+        Some(keys) => Ok(Arc::clone(keys)),
+        None => ensure(db, ctx, root).map(Arc::new),
+    }
+}
+
+/// Refuses rows that were not written together.
+pub(super) fn check_head(
+    keys: &OrganizationKeys,
+    row: &SecretRow,
+    path: &SecretPath,
+    versions: &[VersionRow],
+) -> Result<()> {
+    let versions = states(versions);
+    head_of(row, path, &versions).check(&keys.index, &row.head)
+}
+
+fn states(versions: &[VersionRow]) -> Vec<(i64, String)> {
+    versions
+        .iter()
+        .map(|version| (version.version, version.state.clone()))
+        .collect()
+}
+
+fn head_of<'a>(row: &'a SecretRow, path: &'a SecretPath, versions: &'a [(i64, String)]) -> Head<'a> {
+    Head {
+        organization: row.org_id,
+        secret: row.id.uuid(),
+        path,
+        changes: row.changes,
+        current_version: row.current_version,
+        max_versions: row.max_versions,
+        expires_at: row.expires_at,
+        versions,
+    }
+}
+
+/// A version to be written.
+pub(super) struct NewVersion<'a> {
+    pub(super) kind: &'a str,
+    pub(super) fields: &'a Fields,
+    pub(super) plaintext: &'a Zeroizing<Vec<u8>>,
+    pub(super) rolled_back_from: Option<i64>,
+}
+
+/// A secret in the transaction that changes it: what is there was checked, and what is written gets its head at the end.
+pub(super) struct Draft {
+    pub(super) row: SecretRow,
+    pub(super) versions: Vec<VersionRow>,
+    is_new: bool,
+}
+
+impl Draft {
+    /// The secret at `path`, or a new one.
+    fn take(db: &mut Db, ctx: &Ctx, keys: &OrganizationKeys, path: &SecretPath) -> aim_store::Result<Self> {
+        if let Some(draft) = Self::existing(db, ctx, keys, path)? {
+            return Ok(draft);
+        }
+        let row = SecretRow {
+            org_id: ctx.organization,
+            id: ctx.new_id(),
+            path: path.as_str().to_owned(),
+            kind: String::new(),
+            description: String::new(),
+            tags: Json::of(&Vec::<String>::new()),
+            owner: None,
+            expires_at: None,
+            max_versions: DEFAULT_MAX_VERSIONS,
+            oldest_version: 1,
+            current_version: 0,
+            changes: 0,
+            head: Vec::new(),
+            created_by: ctx.actor_text(),
+            created_at: ctx.now,
+            updated_at: ctx.now,
+        };
+        Ok(Self {
+            row,
+            versions: Vec::new(),
+            is_new: true,
+        })
+    }
+
+    /// The secret at `path`, if there is one.
+    pub(super) fn existing(
+        db: &mut Db,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+    ) -> aim_store::Result<Option<Self>> {
+        let Some(row) = store::lock(db, ctx.organization, path.as_str())? else {
+            return Ok(None);
+        };
+        let versions = store::versions(db, ctx.organization, row.id)?;
+        check_head(keys, &row, path, &versions)?;
+        Ok(Some(Self {
+            row,
+            versions,
+            is_new: false,
+        }))
+    }
+
+    fn check_cas(&self, cas: Option<i64>) -> Result<()> {
+        let current = self.row.current_version;
+        match cas {
+            Some(seen) if seen != current => Err(version_conflict(&if current == 0 {
+                "there is no secret at this path yet; send cas 0".to_owned()
+            } else {
+                format!("the current version is {current}")
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    fn describe(&mut self, wish: &Wish) {
+        let row = &mut self.row;
+        wish.kind.as_str().clone_into(&mut row.kind);
+        row.expires_at = wish.expires_at;
+        if let Some(description) = &wish.description {
+            row.description.clone_from(description);
+        }
+        if let Some(tags) = &wish.tags {
+            row.tags = Json::of(tags);
+        }
+        if let Some(owner) = &wish.owner {
+            row.owner = Some(owner.clone()).filter(|owner| !owner.is_empty());
+        }
+        if let Some(most) = wish.max_versions {
+            row.max_versions = most;
+        }
+    }
+
+    /// Adds a version, and destroys those beyond the number that is kept; answers these.
+    pub(super) fn add(
+        &mut self,
+        db: &mut Db,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+        new: &NewVersion<'_>,
+    ) -> aim_store::Result<Vec<i64>> {
+        let row = &mut self.row;
+        let version = row.current_version + 1;
+        let place = VersionPlace {
+            organization: ctx.organization,
+            secret: row.id.uuid(),
+            path,
+            version,
+            key_id: keys.wrap_id,
+        };
+        let (wrapped_key, ciphertext) = place.seal(keys.wrapping(keys.wrap_id)?, new.plaintext)?;
+        let digests: Vec<(String, [u8; 32])> = new
+            .fields
+            .iter()
+            .filter(|(name, _)| is_telling(name))
+            .map(|(name, value)| {
+                let digest = value_digest(&keys.index, ctx.organization, value.expose().as_bytes());
+                (name.to_owned(), digest)
+            })
+            .collect();
+        store::add_version(
+            db,
+            &NewVersionRow {
+                org_id: ctx.organization,
+                secret_id: row.id,
+                version,
+                state: VersionState::Active.as_str().to_owned(),
+                kind: new.kind.to_owned(),
+                field_names: Json::of(&new.fields.names()),
+                key_id: Id::from_uuid(keys.wrap_id),
+                wrapped_key,
+                created_by: ctx.actor_text(),
+                created_at: ctx.now,
+                deleted_at: None,
+                destroyed_at: None,
+                rolled_back_from: new.rolled_back_from,
+                ciphertext,
+            },
+        )?;
+        store::add_digests(db, ctx.organization, row.id, version, &digests)?;
+        new.kind.clone_into(&mut row.kind);
+        row.current_version = version;
+        let oldest = (version - row.max_versions + 1).max(row.oldest_version);
+        let beyond: Vec<i64> = self
+            .versions
+            .iter()
+            .map(|known| known.version)
+            .filter(|known| *known < oldest)
+            .collect();
+        row.oldest_version = oldest;
+        if !beyond.is_empty() {
+            store::shred(db, ctx.organization, row.id, &beyond)?;
+            store::remove_versions(db, ctx.organization, row.id, &beyond)?;
+        }
+        Ok(beyond)
+    }
+
+    /// Writes the row with its new head, and the record of it.
+    pub(super) fn finish(
+        mut self,
+        db: &mut Db,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+        event: &'static str,
+        mut facts: Value,
+    ) -> aim_store::Result<SecretView> {
+        self.row.changes += 1;
+        self.row.updated_at = ctx.now;
+        let versions = store::versions(db, ctx.organization, self.row.id)?;
+        let digest = head_of(&self.row, path, &states(&versions)).digest(&keys.index);
+        self.row.head = digest.to_vec();
+        if self.is_new {
+            store::insert(db, &self.row)?;
+        } else {
+            store::save(db, &self.row)?;
+        }
+        if let Some(facts) = facts.as_object_mut() {
+            // With these a database that was turned back as a whole can be told from the log.
+            facts.insert("changes".to_owned(), json!(self.row.changes));
+            facts.insert("head".to_owned(), json!(hex(&digest)));
+        }
+        let entry = Entry::event(ctx, event)
+            .target("secret", self.row.id)
+            .facts(facts)
+            .details(json!({"path": self.row.path}));
+        aim_audit::append(db, vec![entry])?;
+        Ok(SecretView::of(self.row, versions))
+    }
+}
+
+/// The refusal of a write on another version than the caller saw.
+pub(super) fn version_conflict(detail: &str) -> Error {
+    Error::new(Code::VersionConflict, detail).at("cas")
+}
+
+/// Agents read by the verified action, and nothing else.
+pub(super) fn refuse_agents(ctx: &Ctx) -> Result<()> {
+    match &ctx.actor {
+        Actor::Agent { .. } | Actor::Anonymous => Err(Error::forbidden("secrets:read")),
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::System(_) => Ok(()),
+    }
+}

@@ -1,0 +1,450 @@
+//! Queries on secrets and their versions. No rules here; every one names the tenant.
+
+use aim_core::{DecisionId, Id, Json, OrganizationId, Timestamp};
+use aim_store::{Db, Result, ResultExt, each};
+use diesel::{
+    BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension,
+    QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods,
+};
+
+use super::{envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict};
+use crate::schema::{vault_approvals_used, vault_secrets, vault_tags, vault_value_digests, vault_versions};
+
+/// A secret, as its row has it.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable, diesel::AsChangeset)]
+#[diesel(table_name = vault_secrets, primary_key(org_id, id), treat_none_as_default_value = false, treat_none_as_null = true)]
+pub(crate) struct SecretRow {
+    pub(crate) org_id: OrganizationId,
+    pub(crate) id: SecretId,
+    pub(crate) path: String,
+    pub(crate) kind: String,
+    pub(crate) description: String,
+    pub(crate) tags: Json,
+    pub(crate) owner: Option<String>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) max_versions: i64,
+    pub(crate) oldest_version: i64,
+    pub(crate) current_version: i64,
+    pub(crate) changes: i64,
+    pub(crate) head: Vec<u8>,
+    pub(crate) created_by: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// A version without what is encrypted.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = vault_versions)]
+pub(crate) struct VersionRow {
+    pub(crate) version: i64,
+    pub(crate) state: String,
+    pub(crate) kind: String,
+    pub(crate) field_names: Json,
+    pub(crate) created_by: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) deleted_at: Option<Timestamp>,
+    pub(crate) destroyed_at: Option<Timestamp>,
+    pub(crate) rolled_back_from: Option<i64>,
+}
+
+/// What is encrypted of a version.
+#[derive(Debug, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = vault_versions)]
+pub(crate) struct SealedRow {
+    pub(crate) state: String,
+    pub(crate) kind: String,
+    pub(crate) key_id: Id<KeyKind>,
+    pub(crate) wrapped_key: Vec<u8>,
+    pub(crate) ciphertext: Vec<u8>,
+}
+
+/// A new version.
+#[derive(Debug, Clone, diesel::Insertable)]
+#[diesel(table_name = vault_versions, treat_none_as_default_value = false)]
+pub(crate) struct NewVersionRow {
+    pub(crate) org_id: OrganizationId,
+    pub(crate) secret_id: SecretId,
+    pub(crate) version: i64,
+    pub(crate) state: String,
+    pub(crate) kind: String,
+    pub(crate) field_names: Json,
+    pub(crate) key_id: Id<KeyKind>,
+    pub(crate) wrapped_key: Vec<u8>,
+    pub(crate) created_by: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) deleted_at: Option<Timestamp>,
+    pub(crate) destroyed_at: Option<Timestamp>,
+    pub(crate) rolled_back_from: Option<i64>,
+    pub(crate) ciphertext: Vec<u8>,
+}
+
+/// Which secrets are wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) prefix: Option<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) search: Option<String>,
+    /// Only paths behind this one.
+    pub(crate) after: Option<String>,
+    pub(crate) limit: i64,
+}
+
+/// A version in which a value was found.
+#[derive(Debug, Clone, diesel::Queryable)]
+pub(crate) struct FoundRow {
+    pub(crate) path: String,
+    pub(crate) version: i64,
+    pub(crate) field: String,
+    pub(crate) state: String,
+    pub(crate) current_version: i64,
+}
+
+/// The secret at `path`, held until the transaction ends: of two that change it, one waits.
+pub(crate) fn lock(db: &mut Db, organization: OrganizationId, path: &str) -> Result<Option<SecretRow>> {
+    macro_rules! row {
+        () => {
+            vault_secrets::table
+                .filter(vault_secrets::org_id.eq(organization))
+                .filter(vault_secrets::path.eq(path))
+                .select(SecretRow::as_select())
+        };
+    }
+    Ok(match db {
+        Db::Pg(c) => row!().for_update().first(&mut **c).optional()?,
+        Db::Sqlite(c) => row!().first(&mut **c).optional()?,
+    })
+}
+
+/// The secret's versions, the oldest first.
+pub(crate) fn versions(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+) -> Result<Vec<VersionRow>> {
+    Ok(each!(db, c => vault_versions::table
+        .filter(vault_versions::org_id.eq(organization))
+        .filter(vault_versions::secret_id.eq(secret))
+        .order(vault_versions::version)
+        .select(VersionRow::as_select())
+        .load(c))?)
+}
+
+/// The secret at `path` with its versions, the oldest first: one statement, so that both are of one moment.
+pub(crate) fn load(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: &str,
+) -> Result<Option<(SecretRow, Vec<VersionRow>)>> {
+    let rows: Vec<(SecretRow, Option<VersionRow>)> = each!(db, c => vault_secrets::table
+        .left_join(
+            vault_versions::table.on(vault_versions::org_id
+                .eq(vault_secrets::org_id)
+                .and(vault_versions::secret_id.eq(vault_secrets::id))),
+        )
+        .filter(vault_secrets::org_id.eq(organization))
+        .filter(vault_secrets::path.eq(path))
+        .order(vault_versions::version)
+        .select((SecretRow::as_select(), Option::<VersionRow>::as_select()))
+        .load(c))?;
+    let mut secret = None;
+    let mut versions = Vec::with_capacity(rows.len());
+    for (row, version) in rows {
+        secret.get_or_insert(row);
+        versions.extend(version);
+    }
+    Ok(secret.map(|secret| (secret, versions)))
+}
+
+/// What is encrypted of a version.
+pub(crate) fn sealed(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    version: i64,
+) -> Result<Option<SealedRow>> {
+    Ok(each!(db, c => vault_versions::table
+        .find((organization, secret, version))
+        .select(SealedRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// Adds a secret.
+pub(crate) fn insert(db: &mut Db, row: &SecretRow) -> Result<()> {
+    each!(db, c => diesel::insert_into(vault_secrets::table).values(row).execute(c))
+        .on_unique(|| version_conflict("somebody else wrote the first version at the same time"))?;
+    Ok(())
+}
+
+/// Writes the row back.
+pub(crate) fn save(db: &mut Db, row: &SecretRow) -> Result<()> {
+    let mine = vault_secrets::table
+        .filter(vault_secrets::org_id.eq(row.org_id))
+        .filter(vault_secrets::id.eq(row.id));
+    each!(db, c => diesel::update(mine).set(row).execute(c))?;
+    Ok(())
+}
+
+/// Adds a version.
+pub(crate) fn add_version(db: &mut Db, row: &NewVersionRow) -> Result<()> {
+    each!(db, c => diesel::insert_into(vault_versions::table).values(row).execute(c))
+        .on_unique(|| version_conflict("somebody else wrote this version at the same time"))?;
+    Ok(())
+}
+
+/// Sets the state of versions between deleted and active.
+pub(crate) fn set_deleted(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    versions: &[i64],
+    state: &str,
+    deleted_at: Option<Timestamp>,
+) -> Result<()> {
+    each!(db, c => diesel::update(
+            vault_versions::table
+                .filter(vault_versions::org_id.eq(organization))
+                .filter(vault_versions::secret_id.eq(secret))
+                .filter(vault_versions::version.eq_any(versions.to_vec())),
+        )
+        .set((vault_versions::state.eq(state), vault_versions::deleted_at.eq(deleted_at)))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Overwrites the wrapped keys of versions with zeroes of the same length. A statement of its own that changes nothing
+/// else, so that SQLite overwrites the bytes where they stand. Older copies may be left in pages that it has moved rows
+/// out of, until it uses them again; a backup is written anew and has none.
+pub(crate) fn shred(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    versions: &[i64],
+) -> Result<()> {
+    each!(db, c => diesel::update(
+            vault_versions::table
+                .filter(vault_versions::org_id.eq(organization))
+                .filter(vault_versions::secret_id.eq(secret))
+                .filter(vault_versions::version.eq_any(versions.to_vec())),
+        )
+        .set(vault_versions::wrapped_key.eq(vec![0_u8; WRAPPED_LENGTH]))
+        .execute(c))?;
+    forget_digests(db, organization, secret, versions)
+}
+
+/// Marks versions as destroyed.
+pub(crate) fn set_destroyed(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    versions: &[i64],
+    state: &str,
+    now: Timestamp,
+) -> Result<()> {
+    each!(db, c => diesel::update(
+            vault_versions::table
+                .filter(vault_versions::org_id.eq(organization))
+                .filter(vault_versions::secret_id.eq(secret))
+                .filter(vault_versions::version.eq_any(versions.to_vec())),
+        )
+        .set((
+            vault_versions::state.eq(state),
+            vault_versions::destroyed_at.eq(Some(now)),
+            vault_versions::ciphertext.eq(Vec::new()),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Removes the rows of versions.
+pub(crate) fn remove_versions(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    versions: &[i64],
+) -> Result<()> {
+    each!(db, c => diesel::delete(
+            vault_versions::table
+                .filter(vault_versions::org_id.eq(organization))
+                .filter(vault_versions::secret_id.eq(secret))
+                .filter(vault_versions::version.eq_any(versions.to_vec())),
+        )
+        .execute(c))?;
+    Ok(())
+}
+
+/// Notes the digests of a version's values.
+pub(crate) fn add_digests(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    version: i64,
+    digests: &[(String, [u8; 32])],
+) -> Result<()> {
+    for (field, digest) in digests {
+        each!(db, c => diesel::insert_into(vault_value_digests::table)
+            .values((
+                vault_value_digests::org_id.eq(organization),
+                vault_value_digests::digest.eq(digest.as_slice()),
+                vault_value_digests::secret_id.eq(secret),
+                vault_value_digests::version.eq(version),
+                vault_value_digests::field.eq(field),
+            ))
+            .execute(c))?;
+    }
+    Ok(())
+}
+
+fn forget_digests(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    versions: &[i64],
+) -> Result<()> {
+    each!(db, c => diesel::delete(
+            vault_value_digests::table
+                .filter(vault_value_digests::org_id.eq(organization))
+                .filter(vault_value_digests::secret_id.eq(secret))
+                .filter(vault_value_digests::version.eq_any(versions.to_vec())),
+        )
+        .execute(c))?;
+    Ok(())
+}
+
+/// Where a value stands, at most `limit` places.
+pub(crate) fn find_digest(
+    db: &mut Db,
+    organization: OrganizationId,
+    digest: &[u8],
+    limit: i64,
+) -> Result<Vec<FoundRow>> {
+    Ok(each!(db, c => vault_value_digests::table
+        .inner_join(
+            vault_secrets::table.on(vault_secrets::org_id
+                .eq(vault_value_digests::org_id)
+                .and(vault_secrets::id.eq(vault_value_digests::secret_id))),
+        )
+        .inner_join(
+            vault_versions::table.on(vault_versions::org_id
+                .eq(vault_value_digests::org_id)
+                .and(vault_versions::secret_id.eq(vault_value_digests::secret_id))
+                .and(vault_versions::version.eq(vault_value_digests::version))),
+        )
+        .filter(vault_value_digests::org_id.eq(organization))
+        .filter(vault_value_digests::digest.eq(digest))
+        .order((vault_secrets::path, vault_value_digests::version, vault_value_digests::field))
+        .limit(limit)
+        .select((
+            vault_secrets::path,
+            vault_value_digests::version,
+            vault_value_digests::field,
+            vault_versions::state,
+            vault_secrets::current_version,
+        ))
+        .load(c))?)
+}
+
+/// Replaces the tags by which the secret is found.
+pub(crate) fn set_tags(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    tags: &[String],
+) -> Result<()> {
+    each!(db, c => diesel::delete(
+            vault_tags::table
+                .filter(vault_tags::org_id.eq(organization))
+                .filter(vault_tags::secret_id.eq(secret)),
+        )
+        .execute(c))?;
+    for tag in tags {
+        each!(db, c => diesel::insert_into(vault_tags::table)
+            .values((
+                vault_tags::org_id.eq(organization),
+                vault_tags::tag.eq(tag),
+                vault_tags::secret_id.eq(secret),
+            ))
+            .execute(c))?;
+    }
+    Ok(())
+}
+
+/// The path of a secret: where a list goes on.
+pub(crate) fn path_of(db: &mut Db, organization: OrganizationId, secret: SecretId) -> Result<Option<String>> {
+    Ok(each!(db, c => vault_secrets::table
+        .find((organization, secret))
+        .select(vault_secrets::path)
+        .first(c)
+        .optional())?)
+}
+
+/// Secrets by their paths.
+pub(crate) fn page(db: &mut Db, organization: OrganizationId, wanted: &Wanted) -> Result<Vec<SecretRow>> {
+    Ok(each!(db, c => {
+        let mut query = vault_secrets::table
+            .filter(vault_secrets::org_id.eq(organization))
+            .order(vault_secrets::path)
+            .limit(wanted.limit)
+            .select(SecretRow::as_select())
+            .into_boxed();
+        if let Some(prefix) = &wanted.prefix {
+            // No character of a path is as great as '~'.
+            query = query
+                .filter(vault_secrets::path.ge(prefix.clone()))
+                .filter(vault_secrets::path.lt(format!("{prefix}~")));
+        }
+        if let Some(after) = &wanted.after {
+            query = query.filter(vault_secrets::path.gt(after.clone()));
+        }
+        if let Some(tag) = &wanted.tag {
+            let tagged = vault_tags::table
+                .filter(vault_tags::org_id.eq(organization))
+                .filter(vault_tags::tag.eq(tag.clone()))
+                .select(vault_tags::secret_id);
+            query = query.filter(vault_secrets::id.eq_any(tagged));
+        }
+        if let Some(search) = &wanted.search {
+            query = query.filter(vault_secrets::path.like(contains(search)).escape('\\'));
+        }
+        query.load(c)
+    })?)
+}
+
+/// Uses up a person's approval. `false`: it was used before.
+pub(crate) fn use_approval(
+    db: &mut Db,
+    organization: OrganizationId,
+    decision: DecisionId,
+    now: Timestamp,
+) -> Result<bool> {
+    let count = each!(db, c => diesel::insert_into(vault_approvals_used::table)
+        .values((
+            vault_approvals_used::org_id.eq(organization),
+            vault_approvals_used::decision_id.eq(decision),
+            vault_approvals_used::created_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    Ok(count == 1)
+}
+
+/// How many secrets the organisation has.
+pub(crate) fn count(db: &mut Db, organization: OrganizationId) -> Result<i64> {
+    Ok(each!(db, c => vault_secrets::table
+        .filter(vault_secrets::org_id.eq(organization))
+        .count()
+        .get_result(c))?)
+}
+
+fn contains(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for character in text.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}

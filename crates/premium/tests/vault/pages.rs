@@ -1,0 +1,204 @@
+//! The page "Secrets": what it shows to whom, and that no value is on it.
+
+use std::sync::Arc;
+
+use actix_web::{App, http::header, middleware::from_fn, test};
+use aim_core::{Actor, Code, Error, Id, OrganizationId, Role};
+use aim_platform::{
+    Authenticated, Authenticator, EditionInfo, Module, OpenApiDocument, RequestHead, ServiceConfig,
+    auth::AuthFuture, configure, shell, shell_state,
+};
+use aim_violations::VerificationService;
+use serde_json::json;
+
+use crate::bed::{Bed, at, wish_of};
+
+/// People by the role in `x-role`.
+struct People(OrganizationId);
+
+struct ByRole(OrganizationId);
+
+impl Authenticator for ByRole {
+    fn recognises(&self, head: &RequestHead<'_>) -> bool {
+        head.header("x-role").is_some()
+    }
+
+    fn authenticate<'a>(&'a self, head: &'a RequestHead<'a>, _: &'a [u8]) -> AuthFuture<'a> {
+        Box::pin(async move {
+            let role = head.header("x-role").and_then(Role::parse);
+            let role = role.ok_or_else(|| Error::new(Code::CredentialsInvalid, "no such role"))?;
+            Ok(Authenticated {
+                actor: Actor::User {
+                    id: Id::generate(head.now),
+                    role,
+                    session: Id::generate(head.now),
+                },
+                organization: self.0,
+                nonce: None,
+                scheme: "test",
+            })
+        })
+    }
+}
+
+impl Module for People {
+    fn name(&self) -> &'static str {
+        "people"
+    }
+
+    fn routes(&self, _: &mut ServiceConfig<'_>) {}
+
+    fn authenticators(&self) -> Vec<Arc<dyn Authenticator>> {
+        vec![Arc::new(ByRole(self.0))]
+    }
+}
+
+/// A page for somebody with `role`: status and HTML.
+async fn page_of(bed: &Bed, organization: OrganizationId, role: &str, target: &str) -> (u16, String) {
+    let mut modules: Vec<Arc<dyn Module>> = vec![Arc::new(People(organization))];
+    modules.extend(aim_premium::modules(
+        &bed.kernel,
+        VerificationService::new(&bed.kernel),
+    ));
+    let state = shell_state(&bed.kernel, &modules);
+    let document = OpenApiDocument("{}".into());
+    let edition = EditionInfo {
+        edition: "test".to_owned(),
+        version: "0.0.0".to_owned(),
+        features: Vec::new(),
+    };
+    let app = test::init_service(
+        App::new()
+            .wrap(from_fn(shell))
+            .configure(|config| configure(config, &bed.kernel, &modules, &state, &edition, &document)),
+    )
+    .await;
+    let request = test::TestRequest::get()
+        .uri(target)
+        .insert_header(("x-role", role))
+        .insert_header((header::ACCEPT, "text/html"))
+        .to_request();
+    let response = test::call_service(&app, request).await;
+    let status = response.status().as_u16();
+    let body = test::read_body(response).await;
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[actix_web::test]
+async fn the_list_shows_paths_and_never_a_value() {
+    for bed in Bed::all().await {
+        let page = async |role: &'static str, target: &'static str| {
+            page_of(&bed, bed.organization, role, target).await
+        };
+        let (status, html) = page("manager", "/secrets").await;
+        assert_eq!(status, 200, "{html}");
+        assert!(
+            html.contains("No secrets yet") && html.contains("The root key is made with the first secret")
+        );
+        bed.try_put(
+            "payments/stripe/live",
+            wish_of(json!({"kind": "password", "fields": {"password": "canary-77"}, "tags": ["stripe"]})),
+        )
+        .await
+        .unwrap();
+        bed.put("hr/payroll", "canary-77").await;
+        let (_, html) = page("manager", "/secrets").await;
+        assert!(
+            html.contains("/secrets?path=payments/stripe/live") && html.contains("hr/payroll"),
+            "{html}"
+        );
+        assert!(html.contains("the vault is open"));
+        for kind in [
+            "api_key",
+            "aws",
+            "password",
+            "database",
+            "oauth",
+            "certificate",
+            "file",
+            "map",
+        ] {
+            assert!(html.contains(&format!("id=\"write-{kind}\"")), "{kind}");
+        }
+        for filter in ["prefix=pay", "tag=stripe", "search=LIVE"] {
+            let target = format!("/secrets?{filter}&cursor=");
+            let (status, html) = page_of(
+                &bed,
+                bed.organization,
+                "member",
+                target.trim_end_matches("&cursor="),
+            )
+            .await;
+            assert_eq!(status, 200);
+            assert!(
+                html.contains("payments/stripe/live") && !html.contains("hr/payroll"),
+                "{filter}"
+            );
+            assert!(
+                !html.contains("canary-77") && !html.contains("write-api_key"),
+                "{filter}"
+            );
+        }
+        let (_, html) = page("member", "/secrets?search=nothing").await;
+        assert!(html.contains("No secret fits these filters"));
+        let (status, html) = page("viewer", "/secrets").await;
+        assert!(status == 403 && html.contains("secrets:read"));
+    }
+}
+
+#[actix_web::test]
+async fn a_secret_shows_its_versions_and_what_can_be_done_with_each() {
+    for bed in Bed::all().await {
+        for value in ["canary-1", "canary-2", "canary-3", "canary-4"] {
+            bed.put("payments/stripe/live", value).await;
+        }
+        bed.destroy("payments/stripe/live", 1).await.unwrap();
+        bed.vault
+            .delete(&bed.manager(), at("payments/stripe/live"), Some(2))
+            .await
+            .unwrap();
+        let target = "/secrets?path=payments/stripe/live";
+        let (status, html) = page_of(&bed, bed.organization, "manager", target).await;
+        assert_eq!(status, 200, "{html}");
+        assert!(!html.contains("canary"));
+        assert!(html.contains("/secrets?prefix=payments/stripe/"), "{html}");
+        let count = |text: &str| html.matches(text).count();
+        assert_eq!(
+            count("POST /api/v1/vault/rollback"),
+            1,
+            "neither the newest nor one that is not active"
+        );
+        assert_eq!(count("POST /api/v1/vault/undelete"), 1);
+        assert_eq!(count("POST /api/v1/vault/destroy"), 3);
+        assert_eq!(
+            count("DELETE /api/v1/vault/secrets/payments/stripe/live?version="),
+            2
+        );
+        assert!(html.contains("name=\"cas\" value=\"4\""));
+        let (status, html) = page_of(&bed, bed.organization, "member", target).await;
+        assert!(status == 200 && !html.contains("/api/v1/vault/"));
+
+        let other = aim_testkit::seed_organization(&bed.kernel.store)
+            .await
+            .organization;
+        let (theirs, _) = page_of(&bed, other, "admin", target).await;
+        let (unknown, _) = page_of(&bed, other, "admin", "/secrets?path=payments/unknown").await;
+        let (wrong, _) = page_of(&bed, other, "admin", "/secrets?path=../x").await;
+        assert_eq!((theirs, unknown, wrong), (404, 404, 404));
+    }
+}
+
+#[actix_web::test]
+async fn a_sealed_vault_says_why_on_its_page() {
+    for bed in Bed::all().await {
+        bed.put("a", "v").await;
+        std::fs::remove_file(bed.key_file()).unwrap();
+        let (status, html) = page_of(&bed, bed.organization, "member", "/secrets").await;
+        assert!(
+            status == 200 && html.contains("The vault is sealed") && html.contains("put it back"),
+            "{html}"
+        );
+        let (status, _) = page_of(&bed, bed.organization, "member", "/secrets?path=a").await;
+        assert_eq!(status, 503);
+    }
+}

@@ -1,0 +1,443 @@
+//! `aim run` against a real server: the secrets arrive in the command and nowhere else, a denied one leaves no
+//! command behind, exit codes and signals pass through.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use aim::composition;
+use aim_client::{KeyFolder, NewAgent};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::{Installation, Node, binary};
+
+const STRIPE: &str = "sk_live_canary_4711_run";
+const PASSWORD: &str = "p\"ss/canary 4712 run";
+
+/// A server with secrets, and the machine of an agent that may read some of them.
+struct Scene {
+    installation: Installation,
+    node: Node,
+    machine: TempDir,
+}
+
+impl Scene {
+    async fn new(installation: Installation) -> Self {
+        let node = installation.start().await;
+        let machine = TempDir::new().unwrap();
+        let identity = node.admin.create_agent(&NewAgent::named("bot")).await.unwrap();
+        let grants = format!("/api/v1/agents/{}/capabilities", identity.agent_id);
+        KeyFolder::at(machine.path().join("aim/agents"))
+            .save(&identity)
+            .unwrap();
+        let scope = json!({"resources": ["payments/**", "db/*", "tls/*", "gone/*"]});
+        let _ = node
+            .post(&grants, json!({"capability": "secret:read", "scope": scope}))
+            .await;
+        let slow = json!({"capability": "secret:read", "effect": "require_approval", "scope": {"resources": ["slow/*"]}});
+        let _ = node.post(&grants, slow).await;
+        let scene = Self {
+            installation,
+            node,
+            machine,
+        };
+        scene
+            .put(
+                "payments/stripe/live",
+                "api_key",
+                json!({"value": "sk_live_older"}),
+            )
+            .await;
+        scene
+            .put("payments/stripe/live", "api_key", json!({"value": STRIPE}))
+            .await;
+        let login = json!({"username": "orders", "password": PASSWORD, "host": "db.internal"});
+        scene.put("db/orders", "database", login).await;
+        // 0xff 0x00 0x0a
+        scene.put("tls/blob", "file", json!({"content": "/wAK"})).await;
+        scene
+            .put("private/key", "api_key", json!({"value": "not for the bot"}))
+            .await;
+        scene
+            .put("slow/key", "api_key", json!({"value": "not yet for the bot"}))
+            .await;
+        scene
+    }
+
+    async fn put(&self, path: &str, kind: &str, fields: Value) {
+        let path = format!("/api/v1/vault/secrets/{path}");
+        let body = json!({"kind": kind, "fields": fields});
+        let request = self.node.admin.prepare(Method::PUT, &path, Some(&body)).unwrap();
+        let reply = self.node.admin.send(request).await.unwrap();
+        assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
+    }
+
+    /// `aim run --agent bot FLAGS -- sh -c SCRIPT`.
+    fn command(&self, flags: &[&str], script: &str) -> Command {
+        self.command_by("--default-signal", flags, script)
+    }
+
+    /// The same with `env` in front, which says what becomes of signals: whoever started the tests may have had some
+    /// of them ignored.
+    fn command_by(&self, signals: &str, flags: &[&str], script: &str) -> Command {
+        let mut command = Command::new("env");
+        command
+            .arg(signals)
+            .arg(binary())
+            .args(["run", "--agent", "bot"])
+            .args(flags)
+            .args(["--", "/bin/sh", "-c", script])
+            .env("XDG_CONFIG_HOME", self.machine.path())
+            .current_dir(self.machine.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, flags: &[&str], script: &str) -> Ended {
+        Ended::from(self.command(flags, script).output().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.machine.path().join(name)
+    }
+}
+
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+fn is_premium() -> bool {
+    composition::edition_name() == "premium"
+}
+
+#[test]
+fn the_command_is_there_exactly_in_the_premium_edition() {
+    let help = Command::new(binary()).arg("--help").output().unwrap();
+    let listed = String::from_utf8(help.stdout)
+        .unwrap()
+        .lines()
+        .any(|line| line.trim_start().starts_with("run "));
+    assert_eq!(listed, is_premium());
+    let output = Command::new(binary()).args(["run", "--help"]).output().unwrap();
+    assert_eq!(output.status.success(), is_premium());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_reach_the_command_and_nothing_else_on_sqlite() {
+    if is_premium() {
+        secrets_reach_the_command_and_nothing_else(Scene::new(Installation::sqlite()).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_reach_the_command_and_nothing_else_on_postgres() {
+    if !is_premium() {
+        return;
+    }
+    if let Some(installation) = Installation::postgres().await {
+        secrets_reach_the_command_and_nothing_else(Scene::new(installation).await);
+    }
+}
+
+fn secrets_reach_the_command_and_nothing_else(scene: Scene) {
+    // What the command gets, and what its parent shows of itself to the same user.
+    let script = r#"
+        printf '%s|%s|%s|%s\n' "$STRIPE" "$OLDER" "$DB_PASSWORD" "$INHERITED"
+        tr '\0' ' ' < /proc/$PPID/cmdline
+        cat /proc/$PPID/environ 2>/dev/null | tr '\0' ' '
+        exit 7
+    "#;
+    let mut command = scene.command(
+        &[
+            "--env",
+            "STRIPE=payments/stripe/live",
+            "--env",
+            "OLDER=payments/stripe/live#value@1",
+            "--env",
+            "DB_PASSWORD=db/orders#password",
+        ],
+        script,
+    );
+    let ended = Ended::from(command.env("INHERITED", "yes").output().unwrap());
+    assert_eq!((ended.code, ended.err.as_str()), (7, ""), "{ended:?}");
+    let (first, parent) = ended.out.split_once('\n').unwrap();
+    assert_eq!(first, format!("{STRIPE}|sk_live_older|{PASSWORD}|yes"));
+    assert!(parent.contains("--env STRIPE=payments/stripe/live"), "{parent}");
+    assert!(!parent.contains(STRIPE) && !parent.contains(PASSWORD), "{parent}");
+
+    denied_leaves_no_command(&scene);
+    let log = scene.node.log();
+    assert!(!log.contains(STRIPE) && !log.contains(PASSWORD), "{log}");
+    let (intact, said) = scene.installation.audit();
+    assert!(intact, "{said}");
+}
+
+/// One of several is denied: nothing starts, and the reason and the decision are told.
+fn denied_leaves_no_command(scene: &Scene) {
+    let flags = ["--env", "A=payments/stripe/live", "--env", "B=private/key"];
+    let ended = scene.run(&flags, "touch started");
+    assert_eq!((ended.code, ended.out.as_str()), (77, ""), "{ended:?}");
+    assert!(
+        ended.err.contains("may not read private/key") && ended.err.contains("(decision "),
+        "{ended:?}"
+    );
+    assert!(!ended.err.contains(STRIPE), "{ended:?}");
+    // Whether it exists is not told.
+    let absent = scene.run(&["--env", "A=private/no-such"], "touch started");
+    assert_eq!(absent.code, 77);
+    let without_id = |ended: &Ended, path: &str| {
+        let text = ended.err.replace(path, "PATH");
+        let (before, after) = text.split_once("(decision ").unwrap();
+        let (_, after) = after.split_once(')').unwrap();
+        format!("{before}{after}")
+    };
+    assert_eq!(
+        without_id(&ended, "private/key"),
+        without_id(&absent, "private/no-such")
+    );
+    assert!(!scene.path("started").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_yet_or_at_all_has_an_exit_code_of_its_own() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    for (flag, code, said) in [
+        ("A=slow/key", 75, "with --wait SECONDS the command waits"),
+        ("A=gone/key", 125, "there is no secret gone/key"),
+        ("A=payments/stripe/live@9", 125, "version 9"),
+        ("A=db/orders", 125, "host, password, username"),
+        ("A=db/orders#passwort", 125, "no such field"),
+        ("A=tls/blob", 125, "zero byte"),
+    ] {
+        let ended = scene.run(&["--env", flag], "touch started");
+        assert_eq!(ended.code, code, "{flag}: {ended:?}");
+        assert!(ended.err.contains(said), "{flag}: {ended:?}");
+        assert!(!ended.err.contains(PASSWORD), "{ended:?}");
+    }
+    // A slip in what was typed is told before anything is read, as wrong usage is.
+    for flags in [
+        &["--env", "A=../b"][..],
+        &["--env", "A-B=b"],
+        &["--template", "no-such:x"],
+    ] {
+        let ended = scene.run(flags, "touch started");
+        assert!(
+            [1, 125].contains(&ended.code) && !ended.err.is_empty(),
+            "{ended:?}"
+        );
+    }
+    let mut unknown = scene.command(&[], "touch started");
+    unknown.env("XDG_CONFIG_HOME", scene.path("nowhere"));
+    let ended = Ended::from(unknown.args(["x"]).output().unwrap());
+    assert_eq!(ended.code, 0, "without a secret no key is needed: {ended:?}");
+    fs::remove_file(scene.path("started")).unwrap();
+
+    let address = format!("http://{}", scene.node.address);
+    let Scene { node, machine, .. } = scene;
+    drop(node);
+    let output = Command::new(binary())
+        .args([
+            "run", "--agent", "bot", "--server", &address, "--env", "A=b", "--", "true",
+        ])
+        .env("XDG_CONFIG_HOME", machine.path())
+        .output()
+        .unwrap();
+    let ended = Ended::from(output);
+    assert_eq!(ended.code, 75, "{ended:?}");
+    assert!(ended.err.contains("did not answer"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_waits_for_a_person_goes_on_when_that_person_has_decided() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    for (verdict, code, out) in [("approve", 0, "not yet for the bot"), ("reject", 77, "")] {
+        let mut child = scene
+            .command(&["--wait", "60", "--env", "A=slow/key"], "printf %s \"$A\"")
+            .spawn()
+            .unwrap();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        err.read_line(&mut said).unwrap();
+        let id = said
+            .split_once("(decision ")
+            .unwrap()
+            .1
+            .trim_end()
+            .trim_end_matches(')');
+        let path = format!("/api/v1/verifications/{id}");
+        let admin = &scene.node.admin;
+        let seen: Value = admin.call(Method::GET, &path, None::<&()>).await.unwrap();
+        let body = json!({"digest": seen["request_digest"]});
+        let _ = scene.node.post(&format!("{path}/{verdict}"), body).await;
+        let mut read = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut read).unwrap();
+        assert_eq!(
+            (child.wait().unwrap().code(), read.as_str()),
+            (Some(code), out),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_templates_live_as_long_as_the_command() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    fs::write(
+        scene.path("in.tmpl"),
+        "{\"key\": {{ aim:payments/stripe/live | json }}, \"other\": \"{{ name }}\", \
+         \"url\": \"postgres://{{ aim:db/orders#username }}:{{ aim:db/orders#password | url }}@db\"}",
+    )
+    .unwrap();
+    fs::write(
+        scene.path("aim.toml"),
+        "[run]\n[run.template]\n\"in.tmpl\" = \"out.json\"\n[run.file_env]\nKEY_FILE = \"payments/stripe/live\"\n",
+    )
+    .unwrap();
+    let script = r#"
+        od -An -tx1 blob
+        cat out.json; echo
+        cat "$KEY_FILE"; echo
+        readlink -f blob out.json
+        stat -L -c '%a' blob out.json "$KEY_FILE" "$(dirname "$KEY_FILE")"
+    "#;
+    let ended = scene.run(&["--manifest", "aim.toml", "--file", "blob=tls/blob"], script);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let lines: Vec<&str> = ended.out.lines().collect();
+    assert_eq!(lines[0].trim(), "ff 00 0a");
+    let written: Value = serde_json::from_str(lines[1]).unwrap();
+    assert_eq!(written["key"], STRIPE);
+    assert_eq!(written["other"], "{{ name }}");
+    assert_eq!(
+        written["url"],
+        "postgres://orders:p%22ss%2Fcanary%204712%20run@db"
+    );
+    assert_eq!(lines[2], STRIPE);
+    assert_eq!(lines[5..], ["600", "600", "600", "700"]);
+    for real in &lines[3..5] {
+        assert!(!Path::new(real).exists(), "{real} is left");
+        if Path::new("/dev/shm").exists() && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+            assert!(real.starts_with("/dev/shm/aim-run-"), "{real}");
+        }
+    }
+    for link in ["blob", "out.json"] {
+        assert!(fs::symlink_metadata(scene.path(link)).is_err(), "{link} is left");
+    }
+    // What is there is not replaced, and then nothing starts.
+    fs::write(scene.path("blob"), "precious").unwrap();
+    let ended = scene.run(&["--file", "blob=tls/blob"], "touch started");
+    assert_eq!(ended.code, 125, "{ended:?}");
+    assert_eq!(fs::read_to_string(scene.path("blob")).unwrap(), "precious");
+    assert!(!scene.path("started").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redacted_output_has_no_value_in_either_stream() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    // In pieces that are written apart, to both streams, plain and in Base64.
+    let script = r#"
+        printf 'key=sk_live_can'; sleep 0.1; printf 'ary_4711_run;user=%s\n' "$USER_NAME"
+        printf '%s' "$STRIPE" | base64
+        echo "error: $STRIPE" >&2
+        printf 'sk_live_'
+        exit 3
+    "#;
+    let flags = [
+        "--redact",
+        "--env",
+        "STRIPE=payments/stripe/live",
+        "--env",
+        "USER_NAME=db/orders#username",
+    ];
+    let ended = scene.run(&flags, script);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!(ended.out, "key=[redacted];user=orders\n[redacted]\nsk_live_");
+    assert_eq!(ended.err, "error: [redacted]\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_reach_the_command_and_its_end_is_ours() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = ["--file-env", "KEY_FILE=payments/stripe/live"];
+    for (name, ending) in [
+        ("TERM", 143),
+        ("HUP", 129),
+        ("INT", 130),
+        ("USR1", 138),
+        ("USR2", 140),
+    ] {
+        // It handles the signal, and ends by a code of its own.
+        let script =
+            format!("trap 'echo caught; exit 9' {name}; echo \"$KEY_FILE\"; while :; do sleep 0.05; done");
+        let (code, said, file) = signalled(&scene, &flags, &script, name);
+        assert_eq!((code, said.as_str()), (9, "caught\n"), "{name}");
+        assert!(!file.exists(), "{name}");
+        // It does not, and the signal ends it.
+        let script = "echo \"$KEY_FILE\"; exec sleep 60";
+        let (code, said, file) = signalled(&scene, &flags, script, name);
+        assert_eq!((code, said.as_str()), (ending, ""), "{name}");
+        assert!(!file.exists(), "{name}");
+    }
+    // As nohup has it: what was ignored stays ignored.
+    let script = "sed -n 's/^SigIgn:\\t//p' /proc/self/status";
+    let mut command = scene.command_by("--ignore-signal=HUP,USR2", &flags, script);
+    let ended = Ended::from(command.output().unwrap());
+    let ignored = u64::from_str_radix(ended.out.trim(), 16).unwrap();
+    assert_eq!(ignored & 0x801, 0x801, "{ended:?}");
+}
+
+/// Starts, waits for the first line, sends the signal to `aim`, and waits for the end: exit code, the rest of the output, and
+/// the path on the first line.
+fn signalled(scene: &Scene, flags: &[&str], script: &str, signal: &str) -> (i32, String, PathBuf) {
+    let mut child = scene.command(flags, script).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    let file = PathBuf::from(first.trim_end());
+    assert!(file.exists(), "{first:?}");
+    let sent = Command::new("kill")
+        .args([format!("-{signal}"), child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), None, "aim itself was ended");
+    (status.code().unwrap(), rest, file)
+}
