@@ -5,6 +5,8 @@ Uses wrk, the release build of `aim`, and the examples prepare_load and signatur
 generator shares the machine's cores with the server. Prints one line a figure, and JSON at the end.
 """
 
+import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -205,6 +207,27 @@ def columns(database, table, row):
     return f"INSERT INTO {table} ({names}) VALUES ({marks})"
 
 
+P = 2**255 - 19
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def public_key():
+    """Bytes that decode to a point of edwards25519 (RFC 8032 section 5.1.3), which nobody has the private key of."""
+    while True:
+        key = secrets.token_bytes(32)
+        y = int.from_bytes(key, "little") & (2**255 - 1)
+        square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+        if y < P and pow(square, (P - 1) // 2, P) == 1:
+            return key
+
+
+def thumbprint(key):
+    """The fingerprint of a key: RFC 7638."""
+    x = base64.urlsafe_b64encode(key).rstrip(b"=").decode()
+    digest = hashlib.sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
 def seed_agents(path, count):
     """Agents with a key each, straight into the file: they only take up room."""
     database = sqlite3.connect(path)
@@ -218,8 +241,9 @@ def seed_agents(path, count):
                     epoch=1, created_by="system:bench", created_at=now, updated_at=now)
 
     def key(index, identity):
-        return dict(org_id=organization, agent_id=identity, fingerprint=f"filler-{index:036d}",
-                    public_key=secrets.token_bytes(32), sequence=1, created_at=now, expires_at=now + year,
+        # A million points take minutes to find, and only pages look at keys.
+        public = public_key() if count <= 10_000 else secrets.token_bytes(32)
+        return dict(org_id=organization, agent_id=identity, fingerprint=thumbprint(public), public_key=public, sequence=1, created_at=now, expires_at=now + year,
                     created_by="system:bench", created_reason="registered", generated_by="client")
 
     identities = [uuid7(now // 1000 - count + index) for index in range(count)]
@@ -281,6 +305,9 @@ def seed_audit(path, count):
     span = 30 * 86400 * 1000
     outcomes = ["approved"] * 8 + ["denied", "pending"]
     identities = [uuid7(now - span + span * index // count) for index in range(count)]
+    verdicts = {outcome: json.dumps({
+        "outcome": outcome, "reasons": [{"code": "granted", "message": "granted by `db:*`", "subject": None}], "decided_by": None,
+        "risk": "low", "severity": None, "trust_score_impact": 0, "counted_grant": None}) for outcome in outcomes}
 
     def moment(index):
         return (now - span + span * index // count) * 1000
@@ -299,7 +326,7 @@ def seed_audit(path, count):
         return dict(org_id=organization, id=identities[index], agent_id=agents[index * 7 % len(agents)],
                     created_at=moment(index), action=f"db:verb{index % 20}", resource="customers/1",
                     status=outcomes[index % 10], outcome=outcomes[index % 10], reason_codes='["granted"]', risk="low",
-                    credential="key", scheme="rfc9421", snapshot_digest=bytes(32), inputs="{}", verdict="{}",
+                    credential="key", scheme="rfc9421", snapshot_digest=bytes(32), inputs="{}", verdict=verdicts[outcomes[index % 10]],
                     salt=bytes(16), leaf_index=size + index)
 
     database.executemany(columns(database, "audit_log", record(0)), (tuple(record(i).values()) for i in range(count)))
@@ -326,7 +353,7 @@ CONSOLE = [
     "/agents/{agent}/mcp-servers", "/agents/{agent}/audit", "/violations",
     "/violations?range=all", "/violations?severity=critical&range=30d", "/violations?view=single&range=all",
     "/violations?view=single&severity=critical&state=open&range=30d", "/violations?capability=db:verb7&agent=filler-77",
-    "/requests", "/alerts", "/threats", "/live", "/policies", "/trust", "/trust?by=type", "/mcp-servers", "/audit", "/audit?action=agent.updated", "/audit?action=agent.updated&range=7d", "/compliance",
+    "/requests", "/alerts", "/threats", "/live", "/policies", "/trust", "/trust?agent_type=ai_agent", "/mcp-servers", "/audit", "/audit?action=agent.updated", "/audit?action=agent.updated&range=7d", "/compliance",
     "/webhooks", "/users", "/api-keys", "/settings", "/profile",
 ]
 
