@@ -353,7 +353,10 @@ async fn vault_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<S
         ("PUT", _) => (vec![at], Some(new)),
         (_, "vault/secrets/{path}") => (vec![at], None),
         (_, "vault/secrets" | "vault/status") => (Vec::new(), None),
-        (_, "vault/unseal") => (Vec::new(), Some(json!({"passphrase": "six words that nobody else has"}))),
+        (_, "vault/unseal") => (
+            Vec::new(),
+            Some(json!({"passphrase": "six words that nobody else has"})),
+        ),
         (_, "vault/find-value") => (Vec::new(), Some(json!({"value": "not so secret"}))),
         (_, "vault/reads") => {
             // The public key of RFC 9180 appendix A.1.1: nobody opens what is sealed to it.

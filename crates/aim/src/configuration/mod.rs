@@ -12,8 +12,7 @@ pub use document::default_document;
 pub use layers::{Sources, load};
 pub use settings::{
     ConsoleSettings, DatabaseSettings, KeySettings, LimitSettings, LogFormat, LogSettings, OutboundSettings,
-    SecuritySettings, ServerSettings, Settings, SmtpSettings, VaultSettings,
-    VerificationSettings,
+    SecuritySettings, ServerSettings, Settings, SmtpSettings, VaultSettings, VerificationSettings,
 };
 
 /// A setting that is refused.
