@@ -320,7 +320,7 @@ def seed_audit(path, count):
                     actor_kind="agent" if decision else "system", actor_id=str(uuid.UUID(bytes=agent)), agent_id=agent,
                     target_kind="decision" if decision else "agent", target_id=str(uuid.UUID(bytes=identities[index])),
                     outcome=outcomes[index % 10] if decision else "ok", leaf="{}", leaf_hash=bytes(32), link=bytes(32),
-                    details="{}")
+                    details="{}", salt=bytes(16))
 
     def decision(index):
         return dict(org_id=organization, id=identities[index], agent_id=agents[index * 7 % len(agents)],

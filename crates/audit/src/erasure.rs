@@ -92,7 +92,7 @@ pub fn erase_details(
     })
 }
 
-/// When the oldest event happened that still has details and is of no agent in `held`.
+/// When the oldest event after the index `after` happened that still has details and is of no agent in `held`.
 ///
 /// # Errors
 /// The database's.
@@ -100,11 +100,13 @@ pub fn oldest_details(
     db: &mut Db,
     organization: OrganizationId,
     held: &[AgentId],
+    after: Option<i64>,
 ) -> Result<Option<Timestamp>> {
     use diesel::{BoolExpressionMethods, OptionalExtension};
     Ok(each!(db, c => audit_log::table
         .filter(audit_log::org_id.eq(organization))
         .filter(events())
+        .filter(audit_log::leaf_index.gt(after.unwrap_or(-1)))
         .filter(audit_log::salt.is_not_null())
         .filter(audit_log::agent_id.is_null().or(diesel::dsl::not(audit_log::agent_id.eq_any(held))))
         .order(audit_log::leaf_index)

@@ -86,6 +86,6 @@ pub struct Retained {
     /// Trims a piece. Runs in a transaction, perhaps more than once, and leaves every total right.
     pub trim: fn(&mut Db, &Trim) -> Result<Trimmed>,
     /// The time of the oldest row that `trim` would still have to trim if everything were due; without the
-    /// agents that are held.
-    pub oldest: fn(&mut Db, OrganizationId, &[AgentId]) -> Result<Option<Timestamp>>,
+    /// agents that are held. What lies before the place that trimming reached need not be looked at.
+    pub oldest: fn(&mut Db, OrganizationId, &[AgentId], Option<&str>) -> Result<Option<Timestamp>>,
 }

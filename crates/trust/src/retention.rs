@@ -111,7 +111,12 @@ fn piece(changed: usize, found: usize, trim: &Trim, last: Option<String>) -> Tri
     }
 }
 
-fn oldest_change(db: &mut Db, organization: OrganizationId, held: &[AgentId]) -> Result<Option<Timestamp>> {
+fn oldest_change(
+    db: &mut Db,
+    organization: OrganizationId,
+    held: &[AgentId],
+    _: Option<&str>,
+) -> Result<Option<Timestamp>> {
     Ok(each!(db, c => trust_history::table
         .filter(trust_history::org_id.eq(organization))
         .filter(trust_history::agent_id.ne_all(held))
@@ -121,7 +126,12 @@ fn oldest_change(db: &mut Db, organization: OrganizationId, held: &[AgentId]) ->
         .optional())?)
 }
 
-fn oldest_day(db: &mut Db, organization: OrganizationId, held: &[AgentId]) -> Result<Option<Timestamp>> {
+fn oldest_day(
+    db: &mut Db,
+    organization: OrganizationId,
+    held: &[AgentId],
+    _: Option<&str>,
+) -> Result<Option<Timestamp>> {
     Ok(each!(db, c => trust_days::table
         .filter(trust_days::org_id.eq(organization))
         .filter(trust_days::agent_id.ne_all(held))

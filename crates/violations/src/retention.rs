@@ -41,7 +41,7 @@ pub(crate) fn retained() -> Vec<Retained> {
             class: RetentionClass::DecisionInputs,
             trim: trim_snapshots,
             // They hold nothing of people, and go with the decisions.
-            oldest: |_, _, _| Ok(None),
+            oldest: |_, _, _, _| Ok(None),
         },
         Retained {
             name: "violations",
@@ -114,9 +114,19 @@ fn trim_decisions(db: &mut Db, trim: &Trim) -> Result<Trimmed> {
     })
 }
 
-fn oldest_decision(db: &mut Db, organization: OrganizationId, held: &[AgentId]) -> Result<Option<Timestamp>> {
+fn oldest_decision(
+    db: &mut Db,
+    organization: OrganizationId,
+    held: &[AgentId],
+    reached: Option<&str>,
+) -> Result<Option<Timestamp>> {
+    // Behind that place all inputs are erased or held: a year of them need not be passed by.
+    let after = reached
+        .and_then(|id| id.parse().ok())
+        .unwrap_or_else(|| DecisionId::from_uuid(uuid::Uuid::nil()));
     Ok(each!(db, c => decisions::table
         .filter(decisions::org_id.eq(organization))
+        .filter(decisions::id.gt(after))
         .filter(decisions::inputs.ne(""))
         .filter(decisions::agent_id.ne_all(held))
         .order(decisions::id)
@@ -259,6 +269,7 @@ fn oldest_violation(
     db: &mut Db,
     organization: OrganizationId,
     held: &[AgentId],
+    _: Option<&str>,
 ) -> Result<Option<Timestamp>> {
     Ok(each!(db, c => violations::table
         .filter(violations::org_id.eq(organization))

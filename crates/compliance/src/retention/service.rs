@@ -286,9 +286,11 @@ pub(crate) fn view(
             trimmed: 0,
         };
         for table in tables {
-            let oldest = (table.oldest)(db, organization, &held_agents)?;
+            let row = progress.get(table.name);
+            let reached = row.and_then(|row| row.reached.as_deref());
+            let oldest = (table.oldest)(db, organization, &held_agents, reached)?;
             view.oldest_at = view.oldest_at.into_iter().chain(oldest).min();
-            if let Some(row) = progress.get(table.name) {
+            if let Some(row) = row {
                 view.last_run_at = view.last_run_at.max(Some(row.ran_at));
                 view.trimmed += row.changed;
             }
@@ -319,6 +321,9 @@ fn own_details() -> Retained {
                 more: erased.more,
             })
         },
-        oldest: erasure::oldest_details,
+        oldest: |db, organization, held, reached| {
+            let after = reached.and_then(|index| index.parse().ok());
+            erasure::oldest_details(db, organization, held, after)
+        },
     }
 }

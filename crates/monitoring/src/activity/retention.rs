@@ -55,7 +55,12 @@ fn trim(db: &mut Db, trim: &Trim) -> Result<Trimmed> {
     })
 }
 
-fn oldest(db: &mut Db, organization: OrganizationId, held: &[AgentId]) -> Result<Option<Timestamp>> {
+fn oldest(
+    db: &mut Db,
+    organization: OrganizationId,
+    held: &[AgentId],
+    _: Option<&str>,
+) -> Result<Option<Timestamp>> {
     Ok(each!(db, c => agent_activity::table
         .filter(agent_activity::org_id.eq(organization))
         .filter(agent_activity::agent_id.ne_all(held))

@@ -49,7 +49,12 @@ fn trim(db: &mut Db, trim: &Trim) -> Result<Trimmed> {
     })
 }
 
-fn oldest(db: &mut Db, organization: OrganizationId, _: &[AgentId]) -> Result<Option<Timestamp>> {
+fn oldest(
+    db: &mut Db,
+    organization: OrganizationId,
+    _: &[AgentId],
+    _: Option<&str>,
+) -> Result<Option<Timestamp>> {
     Ok(each!(db, c => webhook_deliveries::table
         .filter(webhook_deliveries::org_id.eq(organization))
         .filter(webhook_deliveries::status.ne("pending"))

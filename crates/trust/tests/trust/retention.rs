@@ -52,9 +52,9 @@ async fn changes_and_days_long_past_go_but_not_those_under_a_hold_and_never_the_
         for retained in Trust::new(&bed.kernel).retained() {
             let oldest = |held: Vec<AgentId>| {
                 let organization = bed.organization;
-                bed.kernel
-                    .store
-                    .read(organization, move |db| (retained.oldest)(db, organization, &held))
+                bed.kernel.store.read(organization, move |db| {
+                    (retained.oldest)(db, organization, &held, None)
+                })
             };
             assert!(
                 oldest(Vec::new()).await.unwrap().unwrap() < before,
