@@ -414,6 +414,7 @@ async fn an_organisation_sets_what_a_burst_is_for_itself() {
 async fn a_node_that_takes_over_knows_the_denials_before_it() {
     on_each(|bed| async move {
         count_denials(&bed).await;
+        bed.follow().await;
         let (home, agent, now) = (bed.home, bed.agent, bed.now());
         // What the decisions of the node before left: nineteen violations.
         for number in 0..19 {
