@@ -148,6 +148,20 @@ def sqlite_load(folder):
     note("audit after the load", " ".join(verified.stdout.split()))
 
 
+def reads_load(folder):
+    """Sealed reads of one secret; AIM_BINARY is to be the premium edition."""
+    server = Server(folder / "reads").init().start()
+    body = json.dumps({"kind": "api_key", "fields": {"value": secrets.token_hex(24)}}).encode()
+    request = urllib.request.Request(f"{server.url}/api/v1/vault/secrets/payments/stripe/live", data=body, method="PUT",
+                                     headers={"X-API-Key": server.key, "Content-Type": "application/json"})
+    urllib.request.urlopen(request).read()
+    os.environ["AIM_LOAD"] = "reads"
+    load(server, folder, "sealed reads, SQLite FULL")
+    del os.environ["AIM_LOAD"]
+    note("memory after the reads", f"{server.memory():.0f} MB")
+    server.stop()
+
+
 class Postgres:
     """A private PostgreSQL with fsync on, as a package installs it; AIM's role is no superuser."""
 
@@ -457,6 +471,8 @@ def idle(folder):
 
 
 MEASUREMENTS = {"sqlite": sqlite_load, "postgres": postgres_load, "idle": idle, "growth": growth, "console": console}
+# What only a binary of the premium edition has, when it is asked for by name.
+PREMIUM = {"reads": reads_load}
 
 
 def main():
@@ -465,7 +481,7 @@ def main():
     for name in wanted:
         folder = pathlib.Path(tempfile.mkdtemp(prefix="aim-bench-"))
         try:
-            MEASUREMENTS[name](folder)
+            {**MEASUREMENTS, **PREMIUM}[name](folder)
         finally:
             for server in RUNNING:
                 server.stop()

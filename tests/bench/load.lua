@@ -1,5 +1,5 @@
 -- wrk: sends requests that were signed in advance, each once. One thread; the file's path is the first argument.
-local lines, body, digest, authority
+local lines, body, digest, authority, target
 
 function init(args)
   local file = args[1]
@@ -12,6 +12,7 @@ function init(args)
   body = whole(file .. ".body")
   digest = whole(file .. ".digest")
   authority = whole(file .. ".authority")
+  target = whole(file .. ".path")
   lines = io.lines(file)
 end
 
@@ -20,10 +21,10 @@ function request()
   if line == nil then
     lines = nil
     -- Every prepared request is used up: whatever follows is refused, and shows as an error.
-    return wrk.format("POST", "/api/v1/verifications", { ["Content-Type"] = "application/json" }, body)
+    return wrk.format("POST", target, { ["Content-Type"] = "application/json" }, body)
   end
   local tab = string.find(line, "\t", 1, true)
-  return wrk.format("POST", "/api/v1/verifications", {
+  return wrk.format("POST", target, {
     ["Content-Type"] = "application/json",
     ["Host"] = authority,
     ["Content-Digest"] = digest,

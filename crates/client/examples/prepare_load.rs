@@ -5,7 +5,9 @@
 //! `signature-input TAB signature`. `created` lies CREATED_IN_SECONDS ahead, so that the freshness
 //! window (30 s either way) is open while the load runs. All requests share one body and digest,
 //! which are written to OUT.body and OUT.digest; OUT.keys has the public keys, OUT.authority the host
-//! that was signed.
+//! that was signed, OUT.path the path.
+//!
+//! With AIM_LOAD=reads the requests read a secret of the premium edition's vault instead of asking for an action.
 
 #![expect(
     clippy::print_stdout,
@@ -30,8 +32,24 @@ use serde_json::json;
 const BODY: &str =
     r#"{"action":"db:read","resource":"customers/42","context":{"rows":10,"purpose":"support"}}"#;
 
+/// A read of a secret. X25519 takes any 32 bytes for a key; what is sealed to these, nobody opens.
+const READ: &str =
+    r#"{"path":"payments/stripe/live","seal_to":"N_2jVnvb1ijohmjDyNfpfR0SU7bU6m1EwVD3QfG_RDE"}"#;
+
+/// What is asked, where, and the grant that it takes.
+fn kind_of_load() -> (&'static str, &'static str, serde_json::Value) {
+    if std::env::var("AIM_LOAD").is_ok_and(|load| load == "reads") {
+        let grant = json!({"capability": "secret:read", "scope": {"resources": ["payments/*"]}});
+        ("/api/v1/vault/reads", READ, grant)
+    } else {
+        let grant = json!({"capability": "db:read", "scope": {"resources": ["customers/*"]}});
+        ("/api/v1/verifications", BODY, grant)
+    }
+}
+
 #[tokio::main]
 async fn main() {
+    let (target, body, grant) = kind_of_load();
     let arguments: Vec<String> = std::env::args().collect();
     let [_, server, key_file, agents, requests, out, rest @ ..] = arguments.as_slice() else {
         println!("usage: prepare_load SERVER API_KEY_FILE AGENTS REQUESTS OUT [CREATED_IN_SECONDS]");
@@ -59,7 +77,6 @@ async fn main() {
             .await
             .expect("an agent");
         let path = format!("/api/v1/agents/{}/capabilities", agent.id);
-        let grant = json!({"capability": "db:read", "scope": {"resources": ["customers/*"]}});
         let _: serde_json::Value = client
             .call(reqwest::Method::POST, &path, Some(&grant))
             .await
@@ -76,7 +93,7 @@ async fn main() {
         method: "POST",
         scheme: "http",
         authority: &authority,
-        path: "/api/v1/verifications",
+        path: target,
         query: None,
         headers: &headers,
     };
@@ -90,13 +107,14 @@ async fn main() {
     for number in 0..requests {
         let key = &keys[number % agents];
         let nonce = format!("{created:x}-{:x}-{number:x}", std::process::id());
-        let signed = sign_request(&view, BODY.as_bytes(), key, created, &nonce, &[]).expect("a signature");
+        let signed = sign_request(&view, body.as_bytes(), key, created, &nonce, &[]).expect("a signature");
         writeln!(file, "{}\t{}", signed.signature_input, signed.signature).expect("OUT");
         digest = signed.content_digest.unwrap_or_default();
     }
     file.flush().expect("OUT");
-    std::fs::write(format!("{out}.body"), BODY).expect("OUT.body");
+    std::fs::write(format!("{out}.body"), body).expect("OUT.body");
     std::fs::write(format!("{out}.digest"), digest).expect("OUT.digest");
+    std::fs::write(format!("{out}.path"), target).expect("OUT.path");
     let publics: Vec<String> = keys.iter().map(|key| key.public().spki_base64()).collect();
     std::fs::write(format!("{out}.keys"), publics.join("\n")).expect("OUT.keys");
     std::fs::write(format!("{out}.authority"), &authority).expect("OUT.authority");

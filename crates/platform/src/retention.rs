@@ -76,6 +76,9 @@ pub struct Trimmed {
     pub more: bool,
 }
 
+/// Finds the time of the oldest row of an organisation, without these agents, behind a place that was reached.
+pub type Oldest = fn(&mut Db, OrganizationId, &[AgentId], Option<&str>) -> Result<Option<Timestamp>>;
+
 /// A table, or a part of one, that retention trims.
 #[derive(Clone, Copy)]
 pub struct Retained {
@@ -87,5 +90,5 @@ pub struct Retained {
     pub trim: fn(&mut Db, &Trim) -> Result<Trimmed>,
     /// The time of the oldest row that `trim` would still have to trim if everything were due; without the
     /// agents that are held. What lies before the place that trimming reached need not be looked at.
-    pub oldest: fn(&mut Db, OrganizationId, &[AgentId], Option<&str>) -> Result<Option<Timestamp>>,
+    pub oldest: Oldest,
 }
