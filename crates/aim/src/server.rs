@@ -210,26 +210,29 @@ async fn tidy(shell: web::Data<Shell>, stop: impl Future<Output = ()>) {
     }
 }
 
-/// Resolves at the first SIGTERM or SIGINT. A second one ends the process at once.
-pub async fn stop_signal() {
+/// Resolves at the first SIGTERM or SIGINT since it was called, awaited or not. A second one ends the process at once.
+/// Called inside the runtime.
+pub fn stop_signal() -> impl Future<Output = ()> + Send {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok((mut terminate, mut interrupt)) = signal(SignalKind::terminate())
-        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)))
-    else {
-        tracing::warn!("signals cannot be received; only SIGKILL ends this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    rt::spawn(async move {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    async move {
+        let Ok((mut terminate, mut interrupt)) = signals else {
+            tracing::warn!("signals cannot be received; only SIGKILL ends this process");
+            return std::future::pending().await;
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        std::process::exit(130);
-    });
+        rt::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    }
 }
 
 #[cfg(test)]
