@@ -8,6 +8,8 @@ use aim_store::{Db, Result, each, schema::agent_activity};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 use uuid::Uuid;
 
+use super::model::EVERYBODY;
+
 pub(crate) fn retained() -> Retained {
     Retained {
         name: "agent_activity",
@@ -59,8 +61,19 @@ fn oldest(
     db: &mut Db,
     organization: OrganizationId,
     held: &[AgentId],
-    _: Option<&str>,
+    reached: Option<&str>,
 ) -> Result<Option<Timestamp>> {
+    // Between two rounds the organisation's own counts, which come first, have every hour that any agent has.
+    let between = reached.is_none_or(|agent| Uuid::parse_str(agent).is_ok_and(|agent| agent.is_nil()));
+    if held.is_empty() && between {
+        return Ok(each!(db, c => agent_activity::table
+            .filter(agent_activity::org_id.eq(organization))
+            .filter(agent_activity::agent_id.eq(EVERYBODY))
+            .order(agent_activity::hour)
+            .select(agent_activity::hour)
+            .first(c)
+            .optional())?);
+    }
     Ok(each!(db, c => agent_activity::table
         .filter(agent_activity::org_id.eq(organization))
         .filter(agent_activity::agent_id.ne_all(held))
