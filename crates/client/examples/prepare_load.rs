@@ -1,13 +1,12 @@
 //! Prepares a load for `make bench`: registers agents with grants at a running server, then signs
 //! requests in advance, one a line, so that the load generator only sends.
 //!
-//! `prepare_load SERVER API_KEY_FILE AGENTS REQUESTS OUT [CREATED_IN_SECONDS]`: each line is
-//! `signature-input TAB signature`. `created` lies CREATED_IN_SECONDS ahead, so that the freshness
-//! window (30 s either way) is open while the load runs. All requests share one body and digest,
-//! which are written to OUT.body and OUT.digest; OUT.keys has the public keys, OUT.authority the host
-//! that was signed, OUT.path the path.
+//! `prepare_load SERVER API_KEY_FILE AGENTS REQUESTS OUT [CREATED_IN_SECONDS]`: OUT has the requests as they go over the wire, one
+//! behind the other, all of the length that OUT.size tells, so that the load generator takes no time to make them. `created`
+//! lies CREATED_IN_SECONDS ahead, so that the freshness window (30 s either way) is open while the load runs. OUT.keys has the public keys.
 //!
-//! With AIM_LOAD=reads the requests read a secret of the premium edition's vault instead of asking for an action.
+//! With AIM_LOAD=reads the requests read secrets of the premium edition's vault instead of asking for an action: one of
+//! AIM_SECRETS (1,000 unless told) at `bulk/0000000` and on, another one each time.
 
 #![expect(
     clippy::print_stdout,
@@ -32,24 +31,28 @@ use serde_json::json;
 const BODY: &str =
     r#"{"action":"db:read","resource":"customers/42","context":{"rows":10,"purpose":"support"}}"#;
 
-/// A read of a secret. X25519 takes any 32 bytes for a key; what is sealed to these, nobody opens.
-const READ: &str =
-    r#"{"path":"payments/stripe/live","seal_to":"N_2jVnvb1ijohmjDyNfpfR0SU7bU6m1EwVD3QfG_RDE"}"#;
+/// A read of a secret. X25519 takes any 32 bytes for a key; what is sealed to these, nobody opens. The numbers go through
+/// all secrets, far from one another.
+fn read_of(number: usize, secrets: usize) -> String {
+    let secret = number.wrapping_mul(7_919_317) % secrets;
+    format!(r#"{{"path":"bulk/{secret:07}","seal_to":"N_2jVnvb1ijohmjDyNfpfR0SU7bU6m1EwVD3QfG_RDE"}}"#)
+}
 
-/// What is asked, where, and the grant that it takes.
-fn kind_of_load() -> (&'static str, &'static str, serde_json::Value) {
+/// Where the requests go, the grant that they take, and, for reads, how many secrets there are.
+fn kind_of_load() -> (&'static str, serde_json::Value, Option<usize>) {
     if std::env::var("AIM_LOAD").is_ok_and(|load| load == "reads") {
-        let grant = json!({"capability": "secret:read", "scope": {"resources": ["payments/*"]}});
-        ("/api/v1/vault/reads", READ, grant)
+        let grant = json!({"capability": "secret:read", "scope": {"resources": ["bulk/*"]}});
+        let secrets = std::env::var("AIM_SECRETS").map_or(1_000, |text| text.parse().expect("AIM_SECRETS"));
+        ("/api/v1/vault/reads", grant, Some(secrets))
     } else {
         let grant = json!({"capability": "db:read", "scope": {"resources": ["customers/*"]}});
-        ("/api/v1/verifications", BODY, grant)
+        ("/api/v1/verifications", grant, None)
     }
 }
 
 #[tokio::main]
 async fn main() {
-    let (target, body, grant) = kind_of_load();
+    let (target, grant, secrets) = kind_of_load();
     let arguments: Vec<String> = std::env::args().collect();
     let [_, server, key_file, agents, requests, out, rest @ ..] = arguments.as_slice() else {
         println!("usage: prepare_load SERVER API_KEY_FILE AGENTS REQUESTS OUT [CREATED_IN_SECONDS]");
@@ -103,20 +106,27 @@ async fn main() {
         .as_secs();
     let created = i64::try_from(now).expect("a time") + ahead;
     let mut file = std::io::BufWriter::new(std::fs::File::create(out).expect("OUT"));
-    let mut digest = String::new();
+    let mut size = 0;
     for number in 0..requests {
         let key = &keys[number % agents];
-        let nonce = format!("{created:x}-{:x}-{number:x}", std::process::id());
+        let nonce = format!("{created:x}-{:x}-{number:08x}", std::process::id());
+        let body = secrets.map_or_else(|| BODY.to_owned(), |secrets| read_of(number, secrets));
         let signed = sign_request(&view, body.as_bytes(), key, created, &nonce, &[]).expect("a signature");
-        writeln!(file, "{}\t{}", signed.signature_input, signed.signature).expect("OUT");
-        digest = signed.content_digest.unwrap_or_default();
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Content-Digest: {}\r\nSignature-Input: {}\r\nSignature: {}\r\n\r\n{body}",
+            body.len(),
+            signed.content_digest.as_deref().unwrap_or_default(),
+            signed.signature_input,
+            signed.signature,
+        );
+        assert!(size == 0 || size == request.len(), "all requests have one length");
+        size = request.len();
+        file.write_all(request.as_bytes()).expect("OUT");
     }
     file.flush().expect("OUT");
-    std::fs::write(format!("{out}.body"), body).expect("OUT.body");
-    std::fs::write(format!("{out}.digest"), digest).expect("OUT.digest");
-    std::fs::write(format!("{out}.path"), target).expect("OUT.path");
+    std::fs::write(format!("{out}.size"), size.to_string()).expect("OUT.size");
     let publics: Vec<String> = keys.iter().map(|key| key.public().spki_base64()).collect();
     std::fs::write(format!("{out}.keys"), publics.join("\n")).expect("OUT.keys");
-    std::fs::write(format!("{out}.authority"), &authority).expect("OUT.authority");
     println!("{agents} agents, {requests} signed requests, created {created}");
 }

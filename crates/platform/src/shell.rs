@@ -131,6 +131,9 @@ pub fn context_of(request: &HttpRequest) -> Result<Ctx> {
 /// Registers the routes of the shell and of all modules, in the OpenAPI document too.
 fn routes(config: &mut ServiceConfig<'_>, modules: &[Arc<dyn Module>]) {
     for module in modules {
+        module.first_routes(config);
+    }
+    for module in modules {
         module.routes(config);
     }
     config.service(get_edition);

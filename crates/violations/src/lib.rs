@@ -65,6 +65,10 @@ impl Module for Violations {
         "verified_actions"
     }
 
+    fn first_routes(&self, config: &mut ServiceConfig<'_>) {
+        verification::routes::register_first(config);
+    }
+
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         verification::routes::register(config, &self.verifications);
         capabilities::routes::register(config, &self.capabilities);

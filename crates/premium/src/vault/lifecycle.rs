@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
-    envelope::VersionPlace,
     keys::OrganizationKeys,
     kinds::{Fields, SecretKind},
     model::{SecretView, VersionState},
     path::SecretPath,
-    service::{Draft, NewVersion, VaultService, in_transaction, refuse_agents},
+    service::{Draft, NewVersion, VaultService, in_transaction, open_version, refuse_agents},
     store,
 };
 
@@ -165,14 +164,7 @@ fn values_of(
     version: i64,
 ) -> aim_store::Result<(SecretKind, Fields, Zeroizing<Vec<u8>>)> {
     let row = store::sealed(db, ctx.organization, draft.row.id, version)?.ok_or_else(Error::not_found)?;
-    let place = VersionPlace {
-        organization: ctx.organization,
-        secret: draft.row.id.uuid(),
-        path,
-        version,
-        key_id: row.key_id.uuid(),
-    };
-    let plaintext = place.open(keys.wrapping(place.key_id)?, &row.wrapped_key, &row.ciphertext)?;
+    let plaintext = open_version(keys, ctx.organization, draft.row.id, path, version, &row)?;
     let Plaintext { kind, fields } =
         serde_json::from_slice(&plaintext).map_err(|_| Error::internal("a version holds no values"))?;
     Ok((kind, fields, plaintext))

@@ -65,6 +65,10 @@ impl Module for Vault {
         "vault"
     }
 
+    fn first_routes(&self, config: &mut ServiceConfig<'_>) {
+        routes::register_first(config);
+    }
+
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
     }

@@ -3,24 +3,26 @@
 //!
 //! The decision comes first and the secret after: whether a path exists is told to nobody who may not read it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use aim_audit::Entry;
 use aim_core::{Actor, AgentCredential, Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
 use aim_crypto::sealing::{self, SealingError, SecretInfo};
 use aim_platform::NonceClaim;
 use aim_store::Db;
-use aim_violations::verification::{ActionRequest, DecisionView};
+use aim_violations::verification::{ActionRequest, DecisionView, LookUp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    envelope::VersionPlace,
+    envelope::Head,
     keys::OrganizationKeys,
     kinds::SecretKind,
     model::VersionState,
     path::SecretPath,
-    service::{VaultService, check_head},
-    store,
+    service::{VaultService, open_version},
+    store::{self, HeadRow, SealedRow},
 };
 
 /// The capability that a read takes.
@@ -134,9 +136,15 @@ impl VaultService {
         // Before the decision: a sealed vault answers nobody, and no read is approved that cannot happen.
         let (_, keys) = self.opened(ctx).await?;
         let version = request.version;
+        let early = Looked::default();
         let decision = match request.decision_id {
             Some(id) => self.take_up(ctx, nonce, id, &path, request).await?,
-            None => self.decide(ctx, nonce, scheme, &path, request).await?,
+            None => {
+                // PostgreSQL's transaction would make everybody in it wait for these round trips.
+                let look_up =
+                    (!self.store.is_postgres()).then(|| early.look_up(ctx.organization, &path, version));
+                self.decide(ctx, nonce, scheme, &path, request, look_up).await?
+            }
         };
         if decision.status != "approved" {
             return Ok(ReadReply {
@@ -146,30 +154,27 @@ impl VaultService {
             });
         }
         let keys = keys.ok_or_else(nothing_there)?;
-        let (ctx, ids) = (
-            ctx.clone(),
-            (decision.agent_id.to_string(), decision.id.to_string()),
-        );
-        let (secret, sealed) = self
-            .store
-            .read(ctx.organization, move |db| {
-                let (agent, decision) = &ids;
-                let (secret, plaintext) = take(db, &ctx, &keys, &path, version)?;
-                let info = SecretInfo {
-                    organization: &ctx.organization.to_string(),
-                    agent,
-                    decision,
-                    path: path.as_str(),
-                    version: secret.version,
-                };
-                let sealed =
-                    sealing::seal(&recipient, &info.bytes(), &plaintext).map_err(|error| match error {
-                        SealingError::Key => unusable_key(error),
-                        other => Error::internal(other),
-                    })?;
-                Ok((secret, sealed))
-            })
-            .await?;
+        let found = match early.take() {
+            Some(found) => found,
+            None => {
+                let (organization, path) = (ctx.organization, path.clone());
+                self.store
+                    .read(organization, move |db| look(db, organization, &path, version))
+                    .await?
+            }
+        };
+        let (secret, plaintext) = opened(ctx, &keys, &path, version, found)?;
+        let info = SecretInfo {
+            organization: &ctx.organization.to_string(),
+            agent: &decision.agent_id.to_string(),
+            decision: &decision.id.to_string(),
+            path: path.as_str(),
+            version: secret.version,
+        };
+        let sealed = sealing::seal(&recipient, &info.bytes(), &plaintext).map_err(|error| match error {
+            SealingError::Key => unusable_key(error),
+            other => Error::internal(other),
+        })?;
         Ok(ReadReply {
             decision,
             secret: Some(secret),
@@ -193,6 +198,7 @@ impl VaultService {
         scheme: &'static str,
         path: &SecretPath,
         request: ReadRequest,
+        look_up: Option<LookUp>,
     ) -> Result<DecisionView> {
         let mut context = request.context;
         if context.contains_key(OWN_CONTEXT) {
@@ -210,7 +216,9 @@ impl VaultService {
             context,
             approval_requested: false,
         };
-        self.verifications.verify(ctx, nonce, scheme, action).await
+        self.verifications
+            .verify_and(ctx, nonce, scheme, action, look_up)
+            .await
     }
 
     /// Takes up a read that a person approved: once, and for the path and version that the person saw.
@@ -255,26 +263,81 @@ impl VaultService {
     }
 }
 
-/// The plaintext of a version that may be handed over.
-fn take(
+/// What is stored of a secret at one moment, encrypted as it is.
+struct Found {
+    row: HeadRow,
+    versions: Vec<(i64, String)>,
+    /// The version that is asked for.
+    sealed: Option<SealedRow>,
+}
+
+/// What the transaction of a decision found, once it has run: nothing, or what there is.
+#[derive(Clone, Default)]
+struct Looked(Arc<Mutex<Option<Option<Found>>>>);
+
+impl Looked {
+    fn look_up(&self, organization: OrganizationId, path: &SecretPath, version: Option<i64>) -> LookUp {
+        let (here, path) = (self.clone(), path.clone());
+        Arc::new(move |db| {
+            let found = look(db, organization, &path, version)?;
+            *here.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            Ok(())
+        })
+    }
+
+    fn take(&self) -> Option<Option<Found>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn look(
     db: &mut Db,
+    organization: OrganizationId,
+    path: &SecretPath,
+    version: Option<i64>,
+) -> aim_store::Result<Option<Found>> {
+    let Some((row, versions)) = store::head(db, organization, path.as_str())? else {
+        return Ok(None);
+    };
+    let version = version.unwrap_or(row.current_version);
+    let sealed = store::sealed(db, organization, row.id, version)?;
+    Ok(Some(Found {
+        row,
+        versions,
+        sealed,
+    }))
+}
+
+/// The plaintext of a version that may be handed over.
+fn opened(
     ctx: &Ctx,
     keys: &OrganizationKeys,
     path: &SecretPath,
     version: Option<i64>,
+    found: Option<Found>,
 ) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
-    let organization = ctx.organization;
-    let (row, versions) = store::load(db, organization, path.as_str())
-        .map_err(aim_store::Error::into_core)?
-        .ok_or_else(nothing_there)?;
-    check_head(keys, &row, path, &versions)?;
+    let Found {
+        row,
+        versions,
+        sealed,
+    } = found.ok_or_else(nothing_there)?;
+    let head = Head {
+        organization: ctx.organization,
+        secret: row.id.uuid(),
+        path,
+        changes: row.changes,
+        current_version: row.current_version,
+        max_versions: row.max_versions,
+        expires_at: row.expires_at,
+        versions: &versions,
+    };
+    head.check(&keys.index, &row.head)?;
     let version = version.unwrap_or(row.current_version);
     let ended = row.expires_at.is_some_and(|end| ctx.now >= end);
     if ended && version == row.current_version {
         return Err(Error::new(Code::NotFound, "the secret at this path has expired"));
     }
-    let sealed = store::sealed(db, organization, row.id, version)
-        .map_err(aim_store::Error::into_core)?
+    let sealed = sealed
         .filter(|sealed| VersionState::parse(&sealed.state) == VersionState::Active)
         .ok_or_else(|| {
             Error::new(
@@ -282,20 +345,9 @@ fn take(
                 format!("version {version} of the secret at this path is not there, deleted or destroyed"),
             )
         })?;
-    let place = VersionPlace {
-        organization,
-        secret: row.id.uuid(),
-        path,
-        version,
-        key_id: sealed.key_id.uuid(),
-    };
-    let plaintext = place.open(
-        keys.wrapping(place.key_id)?,
-        &sealed.wrapped_key,
-        &sealed.ciphertext,
-    )?;
+    let plaintext = open_version(keys, ctx.organization, row.id, path, version, &sealed)?;
     let secret = ReadSecret {
-        organization_id: organization,
+        organization_id: ctx.organization,
         path: path.as_str().to_owned(),
         version,
         kind: SecretKind::parse(&sealed.kind).unwrap_or(SecretKind::Map),

@@ -18,10 +18,13 @@ use super::{
     service::VaultService,
 };
 
+pub(crate) fn register_first(config: &mut ServiceConfig<'_>) {
+    config.service(post_vault_read);
+}
+
 pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &VaultService) {
     config
         .app_data(web::Data::new(service.clone()))
-        .service(post_vault_read)
         .service(get_vault_status)
         .service(post_unseal)
         .service(list_secrets)

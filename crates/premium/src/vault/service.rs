@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aim_audit::Entry;
-use aim_core::{Actor, Code, Ctx, Error, Id, Json, Result};
+use aim_core::{Actor, Code, Ctx, Error, Id, Json, OrganizationId, Result};
 use aim_crypto::{digest::hex, secret::SecretString};
 use aim_platform::Kernel;
 use aim_store::{Db, Store};
@@ -21,7 +21,7 @@ use super::{
     },
     path::SecretPath,
     root::{Keeper, Root, RootState},
-    store::{self, NewVersionRow, SecretRow, VersionRow},
+    store::{self, NewVersionRow, SealedRow, SecretRow, VersionRow},
 };
 
 /// The most places that a looked up value is told of.
@@ -238,6 +238,32 @@ pub(super) fn in_transaction(
         Some(keys) => Ok(Arc::clone(keys)),
         None => ensure(db, ctx, root).map(Arc::new),
     }
+}
+
+/// The plaintext of a version.
+///
+/// # Errors
+/// `vault.integrity` when it is not the one that was written at this place.
+pub(super) fn open_version(
+    keys: &OrganizationKeys,
+    organization: OrganizationId,
+    secret: SecretId,
+    path: &SecretPath,
+    version: i64,
+    sealed: &SealedRow,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let place = VersionPlace {
+        organization,
+        secret: secret.uuid(),
+        path,
+        version,
+        key_id: sealed.key_id.uuid(),
+    };
+    place.open(
+        keys.wrapping(place.key_id)?,
+        &sealed.wrapped_key,
+        &sealed.ciphertext,
+    )
 }
 
 /// Refuses rows that were not written together.

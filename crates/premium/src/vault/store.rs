@@ -3,8 +3,8 @@
 use aim_core::{DecisionId, Id, Json, OrganizationId, Timestamp};
 use aim_store::{Db, Result, ResultExt, each};
 use diesel::{
-    BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension,
-    QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods,
+    BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods,
+    OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods,
 };
 
 use super::{envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict};
@@ -45,6 +45,18 @@ pub(crate) struct VersionRow {
     pub(crate) deleted_at: Option<Timestamp>,
     pub(crate) destroyed_at: Option<Timestamp>,
     pub(crate) rolled_back_from: Option<i64>,
+}
+
+/// What a secret's head authenticates, and where its versions are found: all that a read needs of its row.
+#[derive(Debug, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = vault_secrets)]
+pub(crate) struct HeadRow {
+    pub(crate) id: SecretId,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) max_versions: i64,
+    pub(crate) current_version: i64,
+    pub(crate) changes: i64,
+    pub(crate) head: Vec<u8>,
 }
 
 /// What is encrypted of a version.
@@ -153,6 +165,33 @@ pub(crate) fn load(
         versions.extend(version);
     }
     Ok(secret.map(|secret| (secret, versions)))
+}
+
+/// What the head at `path` authenticates, with the versions and their states, the oldest first: as [`load`], for reads, of
+/// which there are many.
+pub(crate) fn head(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: &str,
+) -> Result<Option<(HeadRow, Vec<(i64, String)>)>> {
+    let rows: Vec<(HeadRow, Option<(i64, String)>)> = each!(db, c => vault_secrets::table
+        .left_join(
+            vault_versions::table.on(vault_versions::org_id
+                .eq(vault_secrets::org_id)
+                .and(vault_versions::secret_id.eq(vault_secrets::id))),
+        )
+        .filter(vault_secrets::org_id.eq(organization))
+        .filter(vault_secrets::path.eq(path))
+        .order(vault_versions::version)
+        .select((HeadRow::as_select(), (vault_versions::version, vault_versions::state).nullable()))
+        .load(c))?;
+    let mut head = None;
+    let mut versions = Vec::with_capacity(rows.len());
+    for (row, version) in rows {
+        head.get_or_insert(row);
+        versions.extend(version);
+    }
+    Ok(head.map(|head| (head, versions)))
 }
 
 /// What is encrypted of a version.

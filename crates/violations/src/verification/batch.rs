@@ -40,6 +40,10 @@ const QUEUE: usize = 8_192;
 /// The largest context that is copied into a violation, in bytes.
 const LARGEST_COPIED_CONTEXT: usize = 8 * 1024;
 
+/// What an approved action looks up in the very transaction of its decision. It may run more than once; an error fails the
+/// whole batch, so what merely is not there is no error.
+pub type LookUp = Arc<dyn Fn(&mut Db) -> aim_store::Result<()> + Send + Sync>;
+
 /// An action that waits for its decision.
 #[derive(Clone)]
 pub struct Item {
@@ -59,6 +63,8 @@ pub struct Item {
     pub context: Map<String, Value>,
     /// Whether a person shall approve it in any case.
     pub approval_requested: bool,
+    /// What is looked up with the decision, if it approves.
+    pub look_up: Option<LookUp>,
     /// The decision on the snapshot in memory; it holds if the transaction finds that one current.
     prepared: Option<(Arc<LiveSnapshot>, Prepared)>,
 }
@@ -118,6 +124,7 @@ impl Item {
             resource: None,
             context: Map::new(),
             approval_requested: false,
+            look_up: None,
             prepared: None,
         }
     }
@@ -270,7 +277,15 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
                 Err(replayed())
             }
             None => Err(Error::not_found()),
-            Some(snapshot) => Ok(decide_one(inner, item, snapshot, &mut writes)?),
+            Some(snapshot) => {
+                let decided = decide_one(inner, item, snapshot, &mut writes)?;
+                if decided.verdict.outcome == Outcome::Approved
+                    && let Some(look_up) = &item.look_up
+                {
+                    look_up(db)?;
+                }
+                Ok(decided)
+            }
         });
     }
     write(db, writes, &mut results, now)

@@ -12,6 +12,7 @@ pub mod service;
 mod snapshot;
 mod store;
 
+pub use batch::LookUp;
 pub use model::{ActionRequest, AuditPlace, DecisionView, ResultReport, ReviewRequest};
 pub use service::VerificationService;
 pub(crate) use snapshot::SNAPSHOT_NOTE;

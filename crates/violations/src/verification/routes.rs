@@ -14,10 +14,14 @@ use super::{
     service::{Evidence, VerificationService},
 };
 
-/// Registers the routes.
+/// Registers the route that every action comes by.
+pub fn register_first(config: &mut ServiceConfig<'_>) {
+    config.service(verify_action);
+}
+
+/// Registers the other routes.
 pub fn register(config: &mut ServiceConfig<'_>, service: &VerificationService) {
     config.app_data(web::Data::new(service.clone()));
-    config.service(verify_action);
     config.service(list_verifications);
     config.service(get_verification);
     config.service(get_evidence);

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::{
-    batch::{Decided, DecisionQueue, Item},
+    batch::{Decided, DecisionQueue, Item, LookUp},
     model::{
         ActionRequest, AuditPlace, DecisionFilter, DecisionList, DecisionView, ResultReport, ResultView,
         ReviewRequest,
@@ -56,6 +56,21 @@ impl VerificationService {
         scheme: &'static str,
         action: ActionRequest,
     ) -> Result<DecisionView> {
+        self.verify_and(ctx, nonce, scheme, action, None).await
+    }
+
+    /// As [`Self::verify`]; if the action is approved, `look_up` runs in the transaction of the decision.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn verify_and(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        scheme: &'static str,
+        action: ActionRequest,
+        look_up: Option<LookUp>,
+    ) -> Result<DecisionView> {
         let Actor::Agent { id: agent, .. } = ctx.actor else {
             return Err(Error::new(
                 Code::Forbidden,
@@ -67,6 +82,7 @@ impl VerificationService {
         item.resource.clone_from(&action.resource);
         item.context = action.context;
         item.approval_requested = action.approval_requested;
+        item.look_up = look_up;
         let decided = self.queue.decide(item).await?;
         Ok(view_of_new(ctx, agent, action.action, action.resource, decided))
     }
