@@ -18,6 +18,7 @@ mod editions;
 mod house;
 mod malformed;
 mod matrix;
+mod memory;
 mod process;
 mod replay;
 mod run;

@@ -14,6 +14,16 @@ use aim_threats::Threats;
 use aim_trust::Trust;
 use aim_violations::Violations;
 
+/// Quick with many small allocations, and gives memory back after a burst.
+#[cfg(not(feature = "premium"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The same, and it wipes what is given back: secrets go through this edition's memory.
+#[cfg(feature = "premium")]
+#[global_allocator]
+static ALLOCATOR: aim_premium::memory::Allocator = aim_premium::memory::ALLOCATOR;
+
 /// The capabilities of the community edition, by their types, for what is built on them.
 pub struct Community {
     /// Organisations, users, keys, agents.

@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Quick with many small allocations, and gives memory back after a burst.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     aim::cli::main()
 }

@@ -20,6 +20,11 @@ pub trait Module: Send + Sync + 'static {
     /// route after the other, by a regular expression wherever there is a variable in it.
     fn first_routes(&self, _config: &mut ServiceConfig<'_>) {}
 
+    /// Whether secrets are in the requests for it. Then nothing of any request stays in the server's pools once it is answered.
+    fn carries_secrets(&self) -> bool {
+        false
+    }
+
     /// Registers its pages, navigation, agent tabs and slots.
     fn console(&self, _console: &mut ConsoleRegistry) {}
 

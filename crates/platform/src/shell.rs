@@ -13,7 +13,10 @@ use actix_web::{
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::InternalError,
     get,
-    http::{Method, header},
+    http::{
+        Method, Uri,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web,
 };
@@ -62,6 +65,7 @@ pub struct Shell {
     anonymous: Limiter,
     console: Console,
     metrics: &'static PrometheusHandle,
+    carries_secrets: bool,
 }
 
 fn metrics_handle() -> &'static PrometheusHandle {
@@ -89,6 +93,7 @@ pub fn shell_state(kernel: &Kernel, modules: &[Arc<dyn Module>]) -> web::Data<Sh
         anonymous: Limiter::new(kernel.config.anonymous_requests_per_second),
         console: Console::of(modules),
         metrics: metrics_handle(),
+        carries_secrets: modules.iter().any(|module| module.carries_secrets()),
     })
 }
 
@@ -210,6 +215,9 @@ pub async fn shell<B: MessageBody + 'static>(
             "the shell has no state",
         ));
     };
+    if shell.carries_secrets {
+        detach(&mut request);
+    }
     let ctx = first_context(&request, &kernel);
     let request_id = ctx.request_id;
     let method = request.method().clone();
@@ -264,6 +272,24 @@ pub async fn shell<B: MessageBody + 'static>(
     metrics::counter!("aim_http_requests_total", "route" => route, "method" => method_name(&method), "status" => status.to_string())
         .increment(1);
     Ok(response)
+}
+
+/// Gives the request's head memory of its own. What was read from the connection is one buffer, the body included; actix
+/// keeps heads for later requests, and one that pointed into the buffer would keep all of it.
+fn detach(request: &mut ServiceRequest) {
+    let head = request.head_mut();
+    let mut headers = HeaderMap::with_capacity(head.headers.len());
+    for (name, value) in &head.headers {
+        let copy = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (copy, HeaderValue::from_bytes(value.as_bytes())) {
+            headers.append(name, value);
+        }
+    }
+    head.headers = headers;
+    if let Ok(uri) = Uri::try_from(head.uri.to_string()) {
+        head.uri = uri.clone();
+        request.match_info_mut().get_mut().update(&uri);
+    }
 }
 
 /// The standard methods by name; a client cannot make a new label.

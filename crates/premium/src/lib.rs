@@ -12,6 +12,7 @@ use aim_violations::VerificationService;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub mod agent_api_keys;
+pub mod memory;
 pub mod run;
 pub mod schema;
 pub mod vault;
@@ -34,6 +35,8 @@ pub const PREMIUM_MIGRATIONS: MigrationSet = MigrationSet {
 /// `verifications`.
 #[must_use]
 pub fn modules(kernel: &Kernel, verifications: VerificationService) -> Vec<Arc<dyn Module>> {
+    // Whoever has the modules holds secrets from now on.
+    memory::protect();
     vec![
         Arc::new(agent_api_keys::AgentApiKeys::new(kernel)),
         Arc::new(vault::Vault::new(kernel, verifications)),

@@ -65,6 +65,10 @@ impl Module for Vault {
         "vault"
     }
 
+    fn carries_secrets(&self) -> bool {
+        true
+    }
+
     fn first_routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register_first(config);
     }

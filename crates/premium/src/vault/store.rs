@@ -59,6 +59,9 @@ pub(crate) struct HeadRow {
     pub(crate) head: Vec<u8>,
 }
 
+/// A head, and the versions with their states, the oldest first.
+pub(crate) type HeadAndVersions = (HeadRow, Vec<(i64, String)>);
+
 /// What is encrypted of a version.
 #[derive(Debug, diesel::Queryable, diesel::Selectable)]
 #[diesel(table_name = vault_versions)]
@@ -169,11 +172,7 @@ pub(crate) fn load(
 
 /// What the head at `path` authenticates, with the versions and their states, the oldest first: as [`load`], for reads, of
 /// which there are many.
-pub(crate) fn head(
-    db: &mut Db,
-    organization: OrganizationId,
-    path: &str,
-) -> Result<Option<(HeadRow, Vec<(i64, String)>)>> {
+pub(crate) fn head(db: &mut Db, organization: OrganizationId, path: &str) -> Result<Option<HeadAndVersions>> {
     let rows: Vec<(HeadRow, Option<(i64, String)>)> = each!(db, c => vault_secrets::table
         .left_join(
             vault_versions::table.on(vault_versions::org_id
