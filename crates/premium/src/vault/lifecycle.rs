@@ -149,10 +149,11 @@ fn refuse_destroyed(state: VersionState) -> Result<()> {
     Ok(())
 }
 
+/// What is encrypted of a version.
 #[derive(Deserialize)]
-struct Plaintext {
-    kind: SecretKind,
-    fields: Fields,
+pub(super) struct Plaintext {
+    pub(super) kind: SecretKind,
+    pub(super) fields: Fields,
 }
 
 /// The values of a version.

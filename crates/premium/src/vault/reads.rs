@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     envelope::VersionPlace,
-    keys::OrganizationKeys,
+    keys::{OrganizationKeys, refuse_sealed, with_the_keys_of_now},
     kinds::SecretKind,
     model::VersionState,
     path::SecretPath,
@@ -132,7 +132,7 @@ impl VaultService {
         }
         let recipient = sealing::parse_public(&request.seal_to).map_err(unusable_key)?;
         // Before the decision: a sealed vault answers nobody, and no read is approved that cannot happen.
-        let (_, keys) = self.opened(ctx).await?;
+        let (root, keys) = self.opened(ctx).await?;
         let version = request.version;
         let decision = match request.decision_id {
             Some(id) => self.take_up(ctx, nonce, id, &path, request).await?,
@@ -154,7 +154,12 @@ impl VaultService {
             .store
             .read(ctx.organization, move |db| {
                 let (agent, decision) = &ids;
-                let (secret, plaintext) = take(db, &ctx, &keys, &path, version)?;
+                // Whoever sealed the vault meanwhile is heard at once, on every node.
+                refuse_sealed(db)?;
+                let taken = with_the_keys_of_now(db, &ctx, &root, &keys, |db, keys| {
+                    take(db, &ctx, keys, &path, version)
+                });
+                let (secret, plaintext) = taken?;
                 let info = SecretInfo {
                     organization: &ctx.organization.to_string(),
                     agent,

@@ -21,7 +21,7 @@ use aim_store::{
     COMMUNITY_MIGRATIONS, Scope,
     diesel::{ExpressionMethods, QueryDsl, RunQueryDsl},
     each,
-    schema::{agents, grants},
+    schema::{agents, grants, organizations},
 };
 use aim_testkit::{SeededAgent, TestDatabase, kernel, seed_agent, seed_organization};
 use aim_violations::VerificationService;
@@ -66,6 +66,21 @@ impl Bed {
     /// A vault that knows nothing yet, as after a start.
     pub(crate) fn restarted(&self) -> VaultService {
         VaultService::new(&self.kernel, VerificationService::new(&self.kernel))
+    }
+
+    /// An organisation that came later.
+    pub(crate) async fn another_organization(&self) -> OrganizationId {
+        let other = seed_organization(&self.database.store).await.organization;
+        let later = self.kernel.now() + chrono::TimeDelta::seconds(1);
+        let store = &self.database.store;
+        let moved = store.write(Scope::Installation, move |db| {
+            each!(db, c => diesel::update(organizations::table.find(other))
+                .set(organizations::created_at.eq(later))
+                .execute(c))?;
+            Ok(())
+        });
+        moved.await.unwrap();
+        other
     }
 
     pub(crate) fn key_file(&self) -> PathBuf {

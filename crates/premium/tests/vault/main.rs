@@ -10,11 +10,15 @@ mod concurrency;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod root_key;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod tampering;
 #[cfg(test)]
