@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     envelope::VersionPlace,
+    fail_point,
     keys::OrganizationKeys,
     kinds::{Fields, SecretKind},
     model::{SecretView, VersionState},
@@ -67,6 +68,7 @@ impl VaultService {
             if draft.state(version)? != VersionState::Destroyed {
                 let (secret, state) = (draft.row.id, VersionState::Destroyed.as_str());
                 store::shred(db, ctx.organization, secret, &[version])?;
+                fail_point::reached("vault.destroy.shredded");
                 store::set_destroyed(db, ctx.organization, secret, &[version], state, ctx.now)?;
             }
             Ok(json!({"versions": [version]}))
@@ -124,6 +126,7 @@ impl VaultService {
                 draft.finish(db, &ctx, &keys, &path, event, facts)
             })
             .await
+            .inspect(|_| fail_point::reached("vault.change.committed"))
     }
 }
 

@@ -25,6 +25,7 @@ mod rotation_store;
 mod routes;
 pub mod service;
 mod store;
+mod vault_page;
 
 use aim_core::Permission;
 use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};

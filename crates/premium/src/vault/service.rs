@@ -89,6 +89,7 @@ impl VaultService {
                 draft.finish(db, &ctx, &keys, &path, "secret.written", facts)
             })
             .await
+            .inspect(|_| fail_point::reached("vault.write.committed"))
     }
 
     /// A secret with its versions.

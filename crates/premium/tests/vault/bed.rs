@@ -1,6 +1,9 @@
 //! A fresh database with both editions' tables, an organisation, an agent that may read `payments/*`, and a vault.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aim_core::{
     Actor, AgentCredential, ApiKeyId, Code, Ctx, DecisionId, Error, GrantId, Id, Json, ManualClock,
@@ -61,6 +64,21 @@ impl Bed {
         };
         bed.grant("allow", "payments/**").await;
         bed
+    }
+
+    /// The bed of another process, as far as it can be had from there.
+    pub(crate) async fn at(url: &str, key_file: &Path, organization: OrganizationId) -> Self {
+        let database = TestDatabase::existing(url).await;
+        let (mut kernel, clock) = kernel(&database.store);
+        Arc::make_mut(&mut kernel.config).vault_key_file = Some(key_file.to_owned());
+        Self {
+            vault: VaultService::new(&kernel, VerificationService::new(&kernel)),
+            database,
+            kernel,
+            clock,
+            organization,
+            agent: crate::crash::nobody(),
+        }
     }
 
     /// A vault that knows nothing yet, as after a start.

@@ -8,7 +8,11 @@ mod canary;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
+mod kms;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
