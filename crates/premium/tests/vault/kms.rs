@@ -222,7 +222,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, stub: web::Data<Stub>) -
         assert!(
             form.contains("grant_type=client_credentials")
                 && form.contains("client_secret=not%20so%20secret")
-                && form.contains("scope=https%3A%2F%2Fvault%2Eazure%2Enet%2F%2Edefault"),
+                && form.contains("scope=https%3A%2F%2Fvault.azure.net%2F.default"),
             "{form}"
         );
         return HttpResponse::Ok()

@@ -168,7 +168,13 @@ async fn machine_token(client: Option<&str>) -> Result<Token, Failure> {
 
 /// A form, or a query.
 fn encoded(pairs: &[(&str, &str)]) -> Zeroizing<String> {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    /// All but what RFC 3986 §2.3 leaves as it is.
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
     let mut text = Zeroizing::new(String::new());
     for (name, value) in pairs {
         if !text.is_empty() {
@@ -176,7 +182,7 @@ fn encoded(pairs: &[(&str, &str)]) -> Zeroizing<String> {
         }
         text.push_str(name);
         text.push('=');
-        text.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+        text.extend(utf8_percent_encode(value, RESERVED));
     }
     text
 }
