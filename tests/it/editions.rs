@@ -55,6 +55,7 @@ fn is_premium() -> bool {
 fn the_community_edition_is_built_without_a_premium_crate() {
     let community = crates_of(&[]);
     let premium = crates_of(&["--features", "premium"]);
+    assert!(!premium.contains("fail"), "no edition has fail points");
     for name in PREMIUM_CRATES {
         assert!(
             !community.contains(*name),
