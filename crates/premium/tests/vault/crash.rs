@@ -244,11 +244,8 @@ async fn assert_whole(bed: &Bed, vault: &VaultService, known: &BTreeMap<(String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(feature = "fail-points"), ignore = "needs the feature fail-points")]
 async fn what_is_killed_at_any_step_loses_nothing_and_leaves_nothing_half_encrypted() {
-    if !cfg!(feature = "fail-points") {
-        eprintln!("skipped: this needs the feature fail-points");
-        return;
-    }
     for (what, steps) in STEPS {
         for bed in Bed::all().await {
             let known = filled(&bed).await;
