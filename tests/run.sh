@@ -161,9 +161,12 @@ run_tests() {
   need_browser
   need_axe
   say "tests, community, on SQLite and PostgreSQL"
-  cargo test --locked --workspace
+  need_venv
+  tests/kms/run.sh cargo test --locked --workspace
   say "tests, premium, on SQLite and PostgreSQL"
-  cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
+  tests/kms/run.sh cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
+  say "the vault, killed at every step"
+  cargo test --locked -p aim-premium --features fail-points --test vault crash
   local server="${CARGO_TARGET_DIR:-target}/debug/aim"
   cargo build --locked -p aim
   need_venv

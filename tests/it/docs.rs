@@ -115,6 +115,7 @@ fn routes() -> String {
             Who::Everybody => "everybody".to_owned(),
             Who::WithOrWithoutCredentials(needed) => format!("everybody; with credentials `{}`", needed.name),
             Who::People(needed) => format!("`{}`", needed.name),
+            Who::Operators(needed) => format!("`{}`, in the organisation that was set up first", needed.name),
             Who::Users(needed) => format!("`{}`, users only", needed.name),
             Who::PeopleOrItself(needed) => format!("`{}`, or the agent itself", needed.name),
             Who::Agents | Who::AgentInBody => "agents".to_owned(),

@@ -110,6 +110,7 @@ const BARE: &[(&str, &str)] = &[
     ("/api/v1/retention", "periods alone"),
     ("/api/v1/threats/policies", "the responses as they come"),
     ("/api/v1/trust-score/policy", "thresholds alone"),
+    ("/api/v1/vault/keys", "ids and counts alone"),
     ("/api/v1/vault/status", "its state and a count"),
 ];
 

@@ -45,6 +45,8 @@ pub struct PlatformConfig {
     pub threats: ThreatLimits,
     /// The file that holds the root key of the vault of secrets, in editions that have one.
     pub vault_key_file: Option<PathBuf>,
+    /// Where else that root key may come from.
+    pub vault: VaultKeys,
     /// Where the console's "Learn more" leads.
     pub learn_more_url: String,
     /// Where the console's "Upgrade to Pro" leads.
@@ -70,6 +72,7 @@ impl Default for PlatformConfig {
             trust: TrustRules::default(),
             threats: ThreatLimits::default(),
             vault_key_file: None,
+            vault: VaultKeys::default(),
             learn_more_url: "https://github.com/aim-server/aim#editions".to_owned(),
             upgrade_url: "https://github.com/aim-server/aim#premium".to_owned(),
         }
@@ -150,6 +153,69 @@ impl Default for TrustWeights {
             incidents: 15,
         }
     }
+}
+
+/// Where the root key of the vault of secrets comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VaultProvider {
+    /// A file of the server's user.
+    #[default]
+    KeyFile,
+    /// A passphrase that somebody gives after each start.
+    Passphrase,
+    /// AWS KMS.
+    AwsKms,
+    /// Google Cloud KMS.
+    GcpKms,
+    /// Azure Key Vault.
+    AzureKeyVault,
+    /// The transit engine of Vault or OpenBao.
+    VaultTransit,
+}
+
+impl VaultProvider {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::KeyFile,
+        Self::Passphrase,
+        Self::AwsKms,
+        Self::GcpKms,
+        Self::AzureKeyVault,
+        Self::VaultTransit,
+    ];
+
+    /// Its name in settings and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyFile => "key_file",
+            Self::Passphrase => "passphrase",
+            Self::AwsKms => "aws_kms",
+            Self::GcpKms => "gcp_kms",
+            Self::AzureKeyVault => "azure_key_vault",
+            Self::VaultTransit => "vault_transit",
+        }
+    }
+
+    /// The provider of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == name)
+    }
+}
+
+/// The source of the vault's root key, and which key of a key management service encrypts it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VaultKeys {
+    /// What a first root key is made with.
+    pub provider: VaultProvider,
+    /// The key of the key management service.
+    pub kms_key: String,
+    /// Its region, where it has one.
+    pub kms_region: String,
+    /// Its address, where that is not the usual one.
+    pub kms_endpoint: String,
 }
 
 /// How the connection to a mail server is protected.

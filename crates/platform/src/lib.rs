@@ -26,7 +26,9 @@ pub use error::{ApiError, ApiResult, Problem};
 pub use extract::{Anyone, Authed, AuthedOrAgent, Body, PathId, PathIds, Query, SignedAgent};
 pub use follow::{FollowRunner, Follower};
 pub use jobs::{Job, JobRunner};
-pub use kernel::{Kernel, MailServer, PlatformConfig, SmtpSecurity, TrustRules, TrustWeights};
+pub use kernel::{
+    Kernel, MailServer, PlatformConfig, SmtpSecurity, TrustRules, TrustWeights, VaultKeys, VaultProvider,
+};
 pub use module::Module;
 pub use outbound::Outbound;
 pub use refusals::{Refusal, Refusals};

@@ -24,7 +24,7 @@ diesel::table! {
 
 diesel::table! {
     use aim_core::sql::{DbJson, DbTime};
-    use diesel::sql_types::{BigInt, Text};
+    use diesel::sql_types::{BigInt, Nullable, Text};
 
     vault_roots (slot) {
         slot -> BigInt,
@@ -32,12 +32,14 @@ diesel::table! {
         provider -> Text,
         parameters -> DbJson,
         created_at -> DbTime,
+        sealed_at -> Nullable<DbTime>,
+        epoch -> BigInt,
     }
 }
 
 diesel::table! {
     use aim_core::sql::{DbTime, DbUuid};
-    use diesel::sql_types::{Binary, Nullable, Text};
+    use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
     vault_keys (org_id, id) {
         org_id -> DbUuid,
@@ -47,6 +49,9 @@ diesel::table! {
         wrapped -> Binary,
         created_at -> DbTime,
         retired_at -> Nullable<DbTime>,
+        done_until -> Nullable<DbUuid>,
+        stuck -> BigInt,
+        tried_at -> Nullable<DbTime>,
     }
 }
 

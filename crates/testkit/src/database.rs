@@ -63,6 +63,21 @@ impl TestDatabase {
         })
     }
 
+    /// The database of another process, as it is.
+    pub async fn existing(url: &str) -> Self {
+        let kind = if url.starts_with("sqlite:") {
+            "sqlite"
+        } else {
+            "postgres"
+        };
+        Self {
+            kind,
+            url: url.to_owned(),
+            store: connect(url, Vec::new()).await,
+            directory: TempDir::new().expect("a temporary folder"),
+        }
+    }
+
     /// A second node's store on the same database.
     pub async fn another_node(&self) -> Store {
         connect(&self.url, vec![COMMUNITY_MIGRATIONS]).await

@@ -16,6 +16,8 @@ pub enum Who {
     WithOrWithoutCredentials(Permission),
     /// Users and organisation API keys with the permission.
     People(Permission),
+    /// As people, but of the organisation alone that the installation was set up with.
+    Operators(Permission),
     /// Signed-in users with the permission.
     Users(Permission),
     /// As people, or the agent that the path is about.
@@ -34,6 +36,7 @@ impl Who {
         match self {
             Self::WithOrWithoutCredentials(permission)
             | Self::People(permission)
+            | Self::Operators(permission)
             | Self::Users(permission)
             | Self::PeopleOrItself(permission) => Some(permission),
             Self::Everybody | Self::Agents | Self::Itself | Self::AgentInBody => None,
@@ -113,9 +116,12 @@ impl Route {
             | (Who::AgentInBody | Who::Itself, Kind::Itself) => Expected::Success,
             (Who::Itself, Kind::Peer | Kind::ForeignAgent) => Expected::NotFound,
             (Who::Agents | Who::AgentInBody | Who::Itself, _) => Expected::Forbidden(None),
-            (Who::Users(_), Kind::Key(_)) => Expected::Forbidden(None),
+            (Who::Users(_), Kind::Key(_)) | (Who::Operators(_), Kind::ForeignAdmin) => {
+                Expected::Forbidden(None)
+            }
             (
                 Who::People(needed)
+                | Who::Operators(needed)
                 | Who::Users(needed)
                 | Who::PeopleOrItself(needed)
                 | Who::WithOrWithoutCredentials(needed),
@@ -127,9 +133,10 @@ impl Route {
                     Expected::Forbidden(Some(needed.name))
                 }
             }
-            (Who::People(needed) | Who::Users(needed), Kind::Itself | Kind::Peer | Kind::ForeignAgent) => {
-                Expected::Forbidden(Some(needed.name))
-            }
+            (
+                Who::People(needed) | Who::Operators(needed) | Who::Users(needed),
+                Kind::Itself | Kind::Peer | Kind::ForeignAgent,
+            ) => Expected::Forbidden(Some(needed.name)),
             (Who::PeopleOrItself(_) | Who::WithOrWithoutCredentials(_), Kind::Itself) => Expected::Success,
             (_, Kind::Peer | Kind::ForeignAgent | Kind::ForeignAdmin) => foreign,
         }
@@ -150,6 +157,7 @@ fn needs(name: &'static str) -> Permission {
         ("secrets:read", Role::Member),
         ("secrets:write", Role::Manager),
         ("vault:unseal", Role::Admin),
+        ("vault:keys", Role::Admin),
     ];
     let community = permission::COMMUNITY
         .iter()
@@ -243,6 +251,10 @@ fn vault() -> Vec<Route> {
         get("/api/v1/vault/status", read()),
         // The root key of the tests comes from a file: whoever may unseal is told that there is nothing to unseal.
         post("/api/v1/vault/unseal", people("vault:unseal"), 409),
+        get("/api/v1/vault/keys", read()),
+        post("/api/v1/vault/keys/rotate", people("vault:keys"), 200),
+        post("/api/v1/vault/rekey", Who::Operators(needs("vault:keys")), 200),
+        post("/api/v1/vault/seal", Who::Operators(needs("vault:keys")), 200),
         get("/api/v1/vault/secrets", read()),
         get(secret, read()),
         Route {

@@ -7,7 +7,10 @@ use std::{
 
 use aim_client::read_private;
 use aim_crypto::secret::SecretString;
-use aim_platform::{MailServer, PlatformConfig, SmtpSecurity, ThreatLimits, TrustRules, TrustWeights};
+use aim_platform::{
+    MailServer, PlatformConfig, SmtpSecurity, ThreatLimits, TrustRules, TrustWeights, VaultKeys,
+    VaultProvider,
+};
 use aim_store::DatabaseConfig;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -139,6 +142,19 @@ pub struct VaultSettings {
     /// without it no secret can be read again. Several nodes hold the same file. Empty: the root key is made
     /// of a passphrase instead, which somebody gives to each node after each start.
     pub key_file: String,
+    /// With what the first root key is made: key_file, passphrase, aws_kms, gcp_kms, azure_key_vault or
+    /// vault_transit (of Vault or OpenBao). Once there is one, the database says which it is, and
+    /// `aim vault rekey` changes it.
+    pub provider: VaultProvider,
+    /// The key of the key management service that encrypts the root key: an ARN, key id or alias of AWS KMS;
+    /// projects/P/locations/L/keyRings/R/cryptoKeys/K of Google Cloud; https://NAME.vault.azure.net/keys/KEY
+    /// (RSA) of Azure; MOUNT/KEY of a transit engine. Credentials are those of the environment.
+    pub kms_key: String,
+    /// The region of AWS KMS; empty: what the environment says.
+    pub kms_region: String,
+    /// The service's address where it is not the usual one, such as https://vault.internal:8200 of a transit
+    /// engine (empty: the variable VAULT_ADDR), or a private endpoint.
+    pub kms_endpoint: String,
 }
 
 /// How agents' trust is scored; docs/TRUST.md has the formula.
@@ -232,7 +248,40 @@ impl Default for VaultSettings {
     fn default() -> Self {
         Self {
             key_file: "{data}/vault.key".to_owned(),
+            provider: VaultProvider::KeyFile,
+            kms_key: String::new(),
+            kms_region: String::new(),
+            kms_endpoint: String::new(),
         }
+    }
+}
+
+impl VaultSettings {
+    fn keys(&self) -> VaultKeys {
+        VaultKeys {
+            provider: self.provider,
+            kms_key: self.kms_key.clone(),
+            kms_region: self.kms_region.clone(),
+            kms_endpoint: self.kms_endpoint.clone(),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigurationError> {
+        let has_key = !self.kms_key.is_empty();
+        if !has_key && !matches!(self.provider, VaultProvider::KeyFile | VaultProvider::Passphrase) {
+            return Err(ConfigurationError::of(
+                "vault.kms_key",
+                "name the key that encrypts the root key, or set vault.provider to key_file",
+            ));
+        }
+        let address = &self.kms_endpoint;
+        if !address.is_empty() && !address.starts_with("https://") && !address.starts_with("http://") {
+            return Err(ConfigurationError::of(
+                "vault.kms_endpoint",
+                "write it as https://HOST:PORT, or leave it empty",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -424,6 +473,7 @@ impl Settings {
                 "say whom mail is from, such as AIM <aim@example.com>",
             ));
         }
+        self.vault.check()?;
         for (key, value, least, most) in self.threats.bounds() {
             within(&format!("threats.{key}"), value, least..=most)?;
         }
@@ -505,6 +555,7 @@ impl Settings {
             outbound_allow: self.outbound_networks().unwrap_or_default(),
             mail: None,
             vault_key_file: None,
+            vault: self.vault.keys(),
             threats: self.threats,
         }
     }

@@ -8,6 +8,8 @@
 use aim_core::{Code, Error, OrganizationId, Result, Timestamp};
 use aim_crypto::digest::{hmac_sha256, random_bytes};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -17,12 +19,16 @@ use super::path::SecretPath;
 pub const KEY_LENGTH: usize = 32;
 /// The first byte of everything that is encrypted: which format it has.
 const FORMAT: u8 = 1;
+/// The format of values whose associated data does not name the key that wraps their data key, so that they stay as they
+/// are when another key wraps it. The data key itself is bound to that key in both.
+const UNBOUND_FORMAT: u8 = 2;
 /// Length of a wrapped key: format, nonce, key, tag.
 pub const WRAPPED_LENGTH: usize = 1 + NONCE_LEN + KEY_LENGTH + 16;
 
 const ORGANIZATION_KEY: &[u8] = b"AIM-VAULT-ORGANIZATION-KEY-V1";
 const DATA_KEY: &[u8] = b"AIM-VAULT-DATA-KEY-V1";
 const VALUES: &[u8] = b"AIM-VAULT-VALUES-V1";
+const UNBOUND_VALUES: &[u8] = b"AIM-VAULT-VALUES-V2";
 const HEAD: &[u8] = b"AIM-VAULT-HEAD-V1";
 const VALUE_DIGEST: &[u8] = b"AIM-VAULT-VALUE-DIGEST-V1";
 const ROOT_KEY_ID: &[u8] = b"AIM-VAULT-ROOT-KEY-ID-V1";
@@ -71,10 +77,14 @@ impl Key {
     }
 
     fn encrypt(&self, associated: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
+        self.encrypt_as(FORMAT, associated, plaintext)
+    }
+
+    fn encrypt_as(&self, format: u8, associated: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
         let nonce: [u8; NONCE_LEN] = random_bytes().map_err(Error::internal)?;
         let start = 1 + NONCE_LEN;
         let mut sealed = Vec::with_capacity(start + plaintext.len() + 16);
-        sealed.push(FORMAT);
+        sealed.push(format);
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
         let text = sealed.get_mut(start..).unwrap_or_default();
@@ -88,8 +98,12 @@ impl Key {
 
     /// The plaintext, or nothing: a failed check has no details.
     fn decrypt(&self, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.decrypt_as(FORMAT, associated, sealed)
+    }
+
+    fn decrypt_as(&self, expected: u8, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (&format, rest) = sealed.split_first()?;
-        if format != FORMAT || rest.len() < NONCE_LEN + 16 {
+        if format != expected || rest.len() < NONCE_LEN + 16 {
             return None;
         }
         let (nonce, text) = rest.split_at(NONCE_LEN);
@@ -113,9 +127,11 @@ impl std::fmt::Debug for Key {
 }
 
 /// What an organisation's key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// Wrapping data keys.
+    #[default]
     Wrap,
     /// Heads, and the digests of values.
     Index,
@@ -128,6 +144,16 @@ impl Purpose {
         match self {
             Self::Wrap => "wrap",
             Self::Index => "index",
+        }
+    }
+
+    /// The purpose of this name; what is no name is for wrapping, and does not open.
+    #[must_use]
+    pub fn parse(name: &str) -> Self {
+        if name == Self::Index.as_str() {
+            Self::Index
+        } else {
+            Self::Wrap
         }
     }
 }
@@ -193,13 +219,23 @@ pub struct VersionPlace<'a> {
 
 impl VersionPlace<'_> {
     fn associated(&self, label: &[u8]) -> Vec<u8> {
+        let mut bound = self.place(label);
+        bound.bytes(self.key_id.as_bytes());
+        bound.0
+    }
+
+    fn place(&self, label: &[u8]) -> Bound {
         let mut bound = Bound::new(label);
         bound.bytes(self.organization.uuid().as_bytes());
         bound.bytes(self.secret.as_bytes());
         bound.bytes(self.path.as_str().as_bytes());
         bound.number(self.version);
-        bound.bytes(self.key_id.as_bytes());
-        bound.0
+        bound
+    }
+
+    fn data_key(&self, wrapping: &Key, wrapped: &[u8]) -> Option<Key> {
+        let bytes = wrapping.decrypt(&self.associated(DATA_KEY), wrapped)?;
+        Key::from_bytes(&bytes)
     }
 
     /// Encrypts a version under a fresh data key: the wrapped key and the ciphertext.
@@ -209,8 +245,28 @@ impl VersionPlace<'_> {
     pub fn seal(&self, wrapping: &Key, plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
         let data_key = Key::generate()?;
         let wrapped = wrapping.encrypt(&self.associated(DATA_KEY), data_key.0.as_slice())?;
-        let ciphertext = data_key.encrypt(&self.associated(VALUES), plaintext)?;
+        let ciphertext = data_key.encrypt_as(UNBOUND_FORMAT, &self.place(UNBOUND_VALUES).0, plaintext)?;
         Ok((wrapped, ciphertext))
+    }
+
+    /// The data key wrapped by another of the organisation's keys. The ciphertext stays as it is, if [`Self::is_rewrappable`].
+    ///
+    /// # Errors
+    /// `vault.integrity` when the row is not the one that was written for this place.
+    pub fn rewrap(&self, wrapping: &Key, wrapped: &[u8], next: &Key, next_id: Uuid) -> Result<Vec<u8>> {
+        let data_key = self.data_key(wrapping, wrapped).ok_or_else(moved)?;
+        let place = Self {
+            key_id: next_id,
+            ..*self
+        };
+        next.encrypt(&place.associated(DATA_KEY), data_key.0.as_slice())
+    }
+
+    /// Whether a ciphertext that begins so opens with its data key, whichever key wraps that. One that does not is
+    /// encrypted anew.
+    #[must_use]
+    pub fn is_rewrappable(first: Option<&u8>) -> bool {
+        first != Some(&FORMAT)
     }
 
     /// Decrypts a version.
@@ -218,14 +274,25 @@ impl VersionPlace<'_> {
     /// # Errors
     /// `vault.integrity` when either row or ciphertext is not the one that was written for this place.
     pub fn open(&self, wrapping: &Key, wrapped: &[u8], ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        wrapping
-            .decrypt(&self.associated(DATA_KEY), wrapped)
-            .and_then(|bytes| Key::from_bytes(&bytes))
-            .and_then(|data_key| data_key.decrypt(&self.associated(VALUES), ciphertext))
-            .ok_or_else(|| {
-                tampered("the row of this version was exchanged or changed: it does not open in its place")
-            })
+        let data_key = self.data_key(wrapping, wrapped).ok_or_else(moved)?;
+        let values = match ciphertext.first() {
+            Some(&FORMAT) => data_key.decrypt(&self.associated(VALUES), ciphertext),
+            _ => data_key.decrypt_as(UNBOUND_FORMAT, &self.place(UNBOUND_VALUES).0, ciphertext),
+        };
+        values.ok_or_else(moved)
     }
+
+    /// Encrypts a version as the first releases did.
+    #[cfg(test)]
+    fn seal_bound(&self, wrapping: &Key, plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
+        let data_key = Key::generate()?;
+        let wrapped = wrapping.encrypt(&self.associated(DATA_KEY), data_key.0.as_slice())?;
+        Ok((wrapped, data_key.encrypt(&self.associated(VALUES), plaintext)?))
+    }
+}
+
+fn moved() -> Error {
+    tampered("the row of this version was exchanged or changed: it does not open in its place")
 }
 
 /// What the head of a secret authenticates: where it stands, how far it has come, and which versions there are in which
@@ -396,6 +463,70 @@ mod tests {
         for cut in [0, 1, 12, 28, ciphertext.len() - 1] {
             assert!(place.open(&wrapping, &wrapped, &ciphertext[..cut]).is_err());
         }
+    }
+
+    #[test]
+    fn another_key_wraps_a_data_key_and_the_ciphertext_stays() {
+        let (old, new) = (Key::generate().unwrap(), Key::generate().unwrap());
+        let path = SecretPath::parse("a/b").unwrap();
+        let place = VersionPlace {
+            organization: organization(1),
+            secret: Uuid::from_u128(2),
+            path: &path,
+            version: 3,
+            key_id: Uuid::from_u128(4),
+        };
+        let after = VersionPlace {
+            key_id: Uuid::from_u128(5),
+            ..place
+        };
+        let (wrapped, ciphertext) = place.seal(&old, b"value").unwrap();
+        assert!(VersionPlace::is_rewrappable(ciphertext.first()));
+        let again = place.rewrap(&old, &wrapped, &new, after.key_id).unwrap();
+        assert_eq!(again.len(), WRAPPED_LENGTH);
+        assert_eq!(
+            after.open(&new, &again, &ciphertext).unwrap().as_slice(),
+            b"value"
+        );
+        assert!(after.open(&old, &again, &ciphertext).is_err());
+        assert!(after.open(&new, &wrapped, &ciphertext).is_err());
+        assert!(
+            place.open(&new, &again, &ciphertext).is_err(),
+            "bound to the key that wraps it"
+        );
+        let elsewhere = VersionPlace { version: 4, ..place };
+        assert!(elsewhere.rewrap(&old, &wrapped, &new, after.key_id).is_err());
+        assert!(
+            place
+                .rewrap(&old, &[0; WRAPPED_LENGTH], &new, after.key_id)
+                .is_err(),
+            "destroyed"
+        );
+    }
+
+    #[test]
+    fn what_was_encrypted_before_keys_could_be_rotated_opens_still() {
+        let key = Key::generate().unwrap();
+        let path = SecretPath::parse("a/b").unwrap();
+        let place = VersionPlace {
+            organization: organization(1),
+            secret: Uuid::from_u128(2),
+            path: &path,
+            version: 3,
+            key_id: Uuid::from_u128(4),
+        };
+        let (wrapped, mut ciphertext) = place.seal_bound(&key, b"value").unwrap();
+        assert!(!VersionPlace::is_rewrappable(ciphertext.first()));
+        assert_eq!(
+            place.open(&key, &wrapped, &ciphertext).unwrap().as_slice(),
+            b"value"
+        );
+        // The format is no choice of whoever writes the row.
+        ciphertext[0] = UNBOUND_FORMAT;
+        assert!(place.open(&key, &wrapped, &ciphertext).is_err());
+        let (wrapped, mut ciphertext) = place.seal(&key, b"value").unwrap();
+        ciphertext[0] = FORMAT;
+        assert!(place.open(&key, &wrapped, &ciphertext).is_err());
     }
 
     #[test]

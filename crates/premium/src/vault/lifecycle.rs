@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
+    fail_point,
     keys::OrganizationKeys,
     kinds::{Fields, SecretKind},
     model::{SecretView, VersionState},
@@ -66,6 +67,7 @@ impl VaultService {
             if draft.state(version)? != VersionState::Destroyed {
                 let (secret, state) = (draft.row.id, VersionState::Destroyed.as_str());
                 store::shred(db, ctx.organization, secret, &[version])?;
+                fail_point::reached("vault.destroy.shredded");
                 store::set_destroyed(db, ctx.organization, secret, &[version], state, ctx.now)?;
             }
             Ok(json!({"versions": [version]}))
@@ -123,6 +125,7 @@ impl VaultService {
                 draft.finish(db, &ctx, &keys, &path, event, facts)
             })
             .await
+            .inspect(|_| fail_point::reached("vault.change.committed"))
     }
 }
 
@@ -148,10 +151,11 @@ fn refuse_destroyed(state: VersionState) -> Result<()> {
     Ok(())
 }
 
+/// What is encrypted of a version.
 #[derive(Deserialize)]
-struct Plaintext {
-    kind: SecretKind,
-    fields: Fields,
+pub(super) struct Plaintext {
+    pub(super) kind: SecretKind,
+    pub(super) fields: Fields,
 }
 
 /// The values of a version.

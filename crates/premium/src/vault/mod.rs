@@ -6,22 +6,29 @@
 
 pub mod cli;
 pub mod envelope;
+mod fail_point;
 mod key_store;
 mod keys;
 pub mod kinds;
+mod kms;
 pub mod lifecycle;
 pub mod model;
+mod operating;
 mod pages;
 pub mod passphrase;
 pub mod path;
 pub mod reads;
 pub mod root;
+mod root_file;
+pub mod rotation;
+mod rotation_store;
 mod routes;
 pub mod service;
 mod store;
+mod vault_page;
 
 use aim_core::Permission;
-use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
+use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use aim_violations::VerificationService;
 
 pub use service::VaultService;
@@ -35,6 +42,7 @@ pub mod permission {
         SecretsRead = "secrets:read", Member, "See which secrets there are and their versions, never their values";
         SecretsWrite = "secrets:write", Manager, "Write, delete, destroy and roll back secrets, and look values up";
         VaultUnseal = "vault:unseal", Admin, "Give the vault its passphrase";
+        VaultKeys = "vault:keys", Admin, "Rotate the vault's keys, replace its root key, and seal it";
     }
 }
 
@@ -83,5 +91,9 @@ impl Module for Vault {
 
     fn permissions(&self) -> &'static [Permission] {
         permission::SECRETS
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        vec![rotation::job(&self.service)]
     }
 }

@@ -3,10 +3,13 @@
 use std::fmt;
 
 use aim_core::{Error, Id, PageRequest, Result, Timestamp};
+use aim_platform::VaultProvider;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::{
+    envelope::Purpose,
     kinds::{Fields, SecretKind, SecretValue},
     path::{SecretPath, check_prefix},
     store::{SecretRow, VersionRow, Wanted},
@@ -404,9 +407,10 @@ pub struct FoundPlace {
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unseal {
-    /// The passphrase; the first one that is given is the one that is set.
-    #[schema(value_type = String)]
-    pub passphrase: SecretValue,
+    /// The passphrase, where the root key is made of one; the first one that is given is the one that is set.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub passphrase: Option<SecretValue>,
 }
 
 impl fmt::Debug for Unseal {
@@ -423,11 +427,102 @@ pub struct VaultStatus {
     pub state: String,
     /// Why it is sealed.
     pub reason: Option<String>,
-    /// Where the root key comes from: `key_file` or `passphrase`.
+    /// Where the root key comes from: `key_file`, `passphrase`, `aws_kms`, `gcp_kms`, `azure_key_vault` or `vault_transit`.
     #[schema(example = "key_file")]
     pub provider: String,
     /// By what the root key is known; it tells nothing of the key.
     pub root_key_id: Option<String>,
     /// How many secrets the organisation has.
     pub secrets: i64,
+}
+
+/// Which of the organisation's keys is rotated.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKey {
+    /// `wrap`: the key that wraps the keys of versions, unless something is said. `index`: the key of heads, and of the
+    /// digests by which values are found.
+    #[serde(default)]
+    pub purpose: Purpose,
+}
+
+/// With what the root key is replaced.
+#[derive(Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rekey {
+    /// Where the new one comes from; absent: from where the present one does.
+    #[serde(default)]
+    pub provider: Option<VaultProvider>,
+    /// The new passphrase, for the provider `passphrase`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub passphrase: Option<SecretValue>,
+}
+
+impl fmt::Debug for Rekey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Rekey({:?}, [redacted])", self.provider)
+    }
+}
+
+/// How a key stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// New things are put under it.
+    Current,
+    /// What stands under it is read, and taken over by the current one.
+    Retired,
+}
+
+/// A key of the organisation; the key itself is shown to nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VaultKey {
+    /// Its id.
+    pub id: Uuid,
+    /// `wrap` or `index`.
+    #[schema(example = "wrap")]
+    pub purpose: String,
+    /// Whether it is current.
+    pub state: KeyState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the next one took its place.
+    pub retired_at: Option<Timestamp>,
+    /// How many versions (`wrap`) or secrets (`index`) stand under it.
+    pub covers: i64,
+    /// How many of them did not open when they were to be taken over: they were changed outside AIM.
+    pub stuck: i64,
+}
+
+/// The keys of the organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VaultKeyList {
+    /// The keys, the oldest first.
+    pub keys: Vec<VaultKey>,
+    /// How many versions and secrets are not taken over yet.
+    pub remaining: i64,
+    /// How much is done, in percent: 100 when no retired key is left.
+    pub percent: i64,
+}
+
+impl VaultKeyList {
+    pub(super) fn of(keys: Vec<VaultKey>) -> Self {
+        let sum = |state: KeyState| -> i64 {
+            let those = keys.iter().filter(|key| key.state == state);
+            those.map(|key| key.covers).sum()
+        };
+        let (done, remaining) = (sum(KeyState::Current), sum(KeyState::Retired));
+        let is_rotating = keys.iter().any(|key| key.state == KeyState::Retired);
+        // Not 100 before the last key is gone.
+        let percent = match is_rotating {
+            true => (done * 100 / (done + remaining).max(1)).min(99),
+            false => 100,
+        };
+        Self {
+            keys,
+            remaining,
+            percent,
+        }
+    }
 }

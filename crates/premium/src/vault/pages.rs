@@ -28,6 +28,7 @@ const PAGE: i64 = 50;
 
 pub(super) fn register(console: &mut ConsoleRegistry, _: &VaultService) {
     console.page("/secrets", secrets_page);
+    super::vault_page::register(console);
     console.navigation(NavEntry::new::<SecretsRead>(
         NavSection::Agents,
         "Secrets",

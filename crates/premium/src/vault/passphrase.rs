@@ -10,8 +10,6 @@ use zeroize::Zeroizing;
 
 use super::envelope::{KEY_LENGTH, Key};
 
-/// The name of this provider.
-pub const PASSPHRASE: &str = "passphrase";
 /// The shortest passphrase, in characters. Whoever has the database can try passphrases at leisure.
 pub const SHORTEST: usize = 20;
 /// The longest, in bytes.

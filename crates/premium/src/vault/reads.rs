@@ -17,10 +17,12 @@ use utoipa::ToSchema;
 
 use super::{
     envelope::Head,
-    keys::OrganizationKeys,
+    key_store,
+    keys::{OrganizationKeys, refuse_sealed, with_the_keys_of_now},
     kinds::SecretKind,
     model::VersionState,
     path::SecretPath,
+    root::{self, BY_HAND},
     service::{VaultService, open_version},
     store::{self, HeadRow, SealedRow},
 };
@@ -134,9 +136,9 @@ impl VaultService {
         }
         let recipient = sealing::parse_public(&request.seal_to).map_err(unusable_key)?;
         // Before the decision: a sealed vault answers nobody, and no read is approved that cannot happen.
-        let (_, keys) = self.opened(ctx).await?;
+        let (root, keys) = self.opened(ctx).await?;
         let version = request.version;
-        let early = Looked::default();
+        let early = Early::default();
         let decision = match request.decision_id {
             Some(id) => self.take_up(ctx, nonce, id, &path, request).await?,
             None => {
@@ -154,16 +156,25 @@ impl VaultService {
             });
         }
         let keys = keys.ok_or_else(nothing_there)?;
-        let found = match early.take() {
-            Some(found) => found,
-            None => {
-                let (organization, path) = (ctx.organization, path.clone());
+        let early = early.take().map(|looked| looked.opened(ctx, &keys, &path, version));
+        let (secret, plaintext) = match early {
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) if error.code != Code::VaultIntegrity => return Err(error),
+            // Or a key was rotated that this node does not know of yet.
+            _ => {
+                let (ctx, path) = (ctx.clone(), path.clone());
                 self.store
-                    .read(organization, move |db| look(db, organization, &path, version))
+                    .read(ctx.organization, move |db| {
+                        // Whoever sealed the vault meanwhile is heard at once, on every node.
+                        refuse_sealed(db)?;
+                        with_the_keys_of_now(db, &ctx, &root, &keys, |db, keys| {
+                            let found = look(db, ctx.organization, &path, version);
+                            opened(&ctx, keys, &path, version, found.map_err(aim_store::Error::into_core)?)
+                        })
+                    })
                     .await?
             }
         };
-        let (secret, plaintext) = opened(ctx, &keys, &path, version, found)?;
         let info = SecretInfo {
             organization: &ctx.organization.to_string(),
             agent: &decision.agent_id.to_string(),
@@ -271,21 +282,46 @@ struct Found {
     sealed: Option<SealedRow>,
 }
 
-/// What the transaction of a decision found, once it has run: nothing, or what there is.
-#[derive(Clone, Default)]
-struct Looked(Arc<Mutex<Option<Option<Found>>>>);
+/// What the transaction of a decision found.
+struct Looked {
+    /// Whether somebody sealed the vault meanwhile.
+    is_sealed: bool,
+    found: Option<Found>,
+}
 
 impl Looked {
+    fn opened(
+        self,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+        version: Option<i64>,
+    ) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
+        if self.is_sealed {
+            return Err(root::sealed(BY_HAND));
+        }
+        opened(ctx, keys, path, version, self.found)
+    }
+}
+
+/// Where the transaction of a decision leaves what it found.
+#[derive(Clone, Default)]
+struct Early(Arc<Mutex<Option<Looked>>>);
+
+impl Early {
     fn look_up(&self, organization: OrganizationId, path: &SecretPath, version: Option<i64>) -> LookUp {
         let (here, path) = (self.clone(), path.clone());
         Arc::new(move |db| {
-            let found = look(db, organization, &path, version)?;
-            *here.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            let looked = Looked {
+                is_sealed: key_store::root(db)?.is_some_and(|root| root.sealed_at.is_some()),
+                found: look(db, organization, &path, version)?,
+            };
+            *here.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(looked);
             Ok(())
         })
     }
 
-    fn take(&self) -> Option<Option<Found>> {
+    fn take(&self) -> Option<Looked> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -1,39 +1,48 @@
-//! The root key: read from a file that belongs to the server's user alone, made at the first use, and never printed; or,
-//! where no file is set, made of a passphrase that somebody gives after each start.
+//! The root key: from a file that belongs to the server's user alone, of a passphrase that somebody gives after each start,
+//! or decrypted by a key management service.
 //!
-//! The database says by its id which root key wraps the organisations' keys. A node that holds another one, or none, has a
-//! sealed vault, and says why; it makes no second root key beside the first.
+//! The database says by its id which root key wraps the organisations' keys, and of which provider it is; where that provider
+//! is found, the settings say. A node that holds another key, or none, has a sealed vault, and says why; it makes no second
+//! root key beside the first.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    path::PathBuf,
+    sync::{
+        Arc, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use aim_core::{Code, Error, Json, Result, Timestamp};
 use aim_crypto::secret::SecretString;
+use aim_platform::{PlatformConfig, VaultProvider};
 use aim_store::{Db, Scope, Store};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::TimeDelta;
 use tokio::sync::Mutex;
-use zeroize::Zeroizing;
 
 use super::{
     envelope::Key,
+    fail_point,
     key_store::{self, RootRow},
-    passphrase::{self, Derivation, PASSPHRASE},
+    keys::KeyRing,
+    kms::Kms,
+    passphrase::{self, Derivation},
+    root_file,
 };
 
-/// The name of the provider that reads the key from a file.
-pub const KEY_FILE: &str = "key_file";
 const SEALED: &str = "the vault is sealed: ";
 const WAITING: &str = "it waits for its passphrase; run aim vault unseal";
-/// No key file is longer.
-const LARGEST_FILE: u64 = 1024;
+/// Why a vault is sealed that somebody sealed.
+pub(super) const BY_HAND: &str = "somebody sealed it; run aim vault unseal";
+/// How long a node believes what it last read of the root key's row. Whatever writes, and every read by an agent, looks at
+/// the row in its own transaction besides.
+const LOOKED_AT: TimeDelta = TimeDelta::seconds(1);
+/// How often a node that holds keys looks whether it still may, though nobody asks it for anything.
+const WATCHING: Duration = Duration::from_secs(1);
 
 /// A root key with its id.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Root {
     /// The key.
     pub key: Key,
@@ -42,43 +51,59 @@ pub struct Root {
 }
 
 impl Root {
-    fn of(key: Key) -> Self {
+    /// This key as a root key.
+    pub(super) fn of(key: Key) -> Self {
         let id = key.id();
         Self { key, id }
     }
 }
 
-/// Keeps the root key once it is known.
-#[derive(Clone)]
-pub struct Keeper {
-    /// None: a passphrase.
-    file: Option<Arc<Path>>,
-    held: Arc<RwLock<Option<Arc<Root>>>>,
-    /// Making a key of a passphrase takes memory: one at a time.
-    turn: Arc<Mutex<()>>,
+/// A root key that is to take the place of the present one, durable where its provider keeps it.
+pub(super) struct Next {
+    pub(super) root: Root,
+    pub(super) provider: VaultProvider,
+    pub(super) parameters: Json,
 }
 
+/// What is in memory.
+struct Held {
+    root: Arc<Root>,
+    epoch: i64,
+    looked: Timestamp,
+}
+
+struct Inner {
+    file: Option<PathBuf>,
+    preferred: VaultProvider,
+    kms: Kms,
+    ring: KeyRing,
+    held: RwLock<Option<Held>>,
+    /// Whatever changes what is held, one at a time. Making a key of a passphrase takes memory, too.
+    turn: Mutex<()>,
+    watched: AtomicBool,
+}
+
+/// Keeps the root key once it is known.
+#[derive(Clone)]
+pub struct Keeper(Arc<Inner>);
+
 impl Keeper {
-    /// A keeper of the key in `file`, or of one that a passphrase makes.
-    #[must_use]
-    pub fn new(file: Option<PathBuf>) -> Self {
-        Self {
-            file: file.map(Arc::from),
-            held: Arc::default(),
-            turn: Arc::default(),
-        }
-    }
-
-    /// Where the root key comes from.
-    #[must_use]
-    pub fn provider(&self) -> &'static str {
-        if self.file.is_some() { KEY_FILE } else { PASSPHRASE }
-    }
-
-    /// The root key, if it was opened before.
-    #[must_use]
-    pub fn held(&self) -> Option<Arc<Root>> {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// A keeper of the root key where the settings say it is found. `ring` is wiped with it.
+    pub(super) fn new(config: &PlatformConfig, ring: KeyRing) -> Self {
+        let file = config.vault_key_file.clone();
+        let preferred = match config.vault.provider {
+            VaultProvider::KeyFile if file.is_none() => VaultProvider::Passphrase,
+            provider => provider,
+        };
+        Self(Arc::new(Inner {
+            file,
+            preferred,
+            kms: Kms::new(config.vault.clone()),
+            ring,
+            held: RwLock::default(),
+            turn: Mutex::default(),
+            watched: AtomicBool::new(false),
+        }))
     }
 
     /// The root key; made if the installation has none yet.
@@ -86,37 +111,225 @@ impl Keeper {
     /// # Errors
     /// `vault.sealed` with the reason.
     pub async fn open(&self, store: &Store, now: Timestamp) -> Result<Arc<Root>> {
-        if let Some(root) = self.held() {
+        if let Some(root) = self.looked_at(now) {
             return Ok(root);
         }
-        let Some(file) = self.file.clone() else {
-            return Err(sealed(WAITING));
+        let _turn = match (self.0.turn.try_lock(), self.held()) {
+            (Ok(turn), _) => turn,
+            // Somebody is looking already.
+            (Err(_), Some(root)) => return Ok(root),
+            (Err(_), None) => self.0.turn.lock().await,
         };
-        let root = store
-            .write(Scope::Installation, move |db| agreed(db, &file, now))
-            .await?;
-        Ok(self.hold(root))
+        if let Some(root) = self.looked_at(now) {
+            return Ok(root);
+        }
+        let known = store.read(Scope::Installation, key_store::root).await?;
+        if let Some(root) = self.0.still(known.as_ref(), Some(now)) {
+            return Ok(root);
+        }
+        let (root, epoch) = self.fetch(store, known, now).await?;
+        Ok(self.hold(store, root, epoch, now))
     }
 
-    /// Opens the vault with its passphrase; the first one that is given is the one that is set.
-    ///
-    /// # Errors
-    /// `request.field_invalid` at `passphrase`; `resource.state` where the root key comes from a file.
-    pub async fn unseal(&self, store: &Store, passphrase: SecretString, now: Timestamp) -> Result<Arc<Root>> {
-        if self.file.is_some() {
-            return Err(Error::new(
-                Code::StateConflict,
-                "the root key of this vault comes from a file; there is nothing to unseal",
+    /// The root key by what the database says now.
+    pub(super) async fn look_again(&self, store: &Store, now: Timestamp) -> Result<Arc<Root>> {
+        {
+            let _turn = self.0.turn.lock().await;
+            let known = store.read(Scope::Installation, key_store::root).await?;
+            self.0.still(known.as_ref(), Some(now));
+        }
+        self.open(store, now).await
+    }
+
+    /// The root key from its provider, with the epoch of its row.
+    async fn fetch(&self, store: &Store, known: Option<RootRow>, now: Timestamp) -> Result<(Root, i64)> {
+        if known.as_ref().is_some_and(|known| known.sealed_at.is_some()) {
+            return Err(sealed(BY_HAND));
+        }
+        let provider = self.provider_of(known.as_ref())?;
+        match (provider, known) {
+            (VaultProvider::Passphrase, _) => Err(sealed(WAITING)),
+            (_, Some(known)) => Ok((self.provided(provider, &known, now).await?, known.epoch)),
+            (VaultProvider::KeyFile, None) => {
+                let file = self.file()?;
+                let set = store.write(Scope::Installation, move |db| agreed(db, &file, now));
+                set.await
+            }
+            (provider, None) => {
+                let Next { root, parameters, .. } = self.encrypted(provider, now).await?;
+                let id = root.id.clone();
+                let set = store.write(Scope::Installation, move |db| {
+                    key_store::set_root(db, &id, provider.as_str(), &parameters, now)?;
+                    key_store::root(db)
+                });
+                let known = set
+                    .await?
+                    .ok_or_else(|| Error::internal("the root key's row is not there"))?;
+                if known.root_key_id == root.id {
+                    return Ok((root, known.epoch));
+                }
+                // Another node was first.
+                let provider = self.provider_of(Some(&known))?;
+                Ok((self.provided(provider, &known, now).await?, known.epoch))
+            }
+        }
+    }
+
+    /// The root key that the database names, from a file or a key management service.
+    async fn provided(&self, provider: VaultProvider, known: &RootRow, now: Timestamp) -> Result<Root> {
+        let id = known.root_key_id.clone();
+        if provider == VaultProvider::KeyFile {
+            let file = self.file()?;
+            let read = tokio::task::spawn_blocking(move || root_file::fitting(&file, &id));
+            return read.await.map_err(Error::internal)?;
+        }
+        let root = Root::of(self.0.kms.decrypt(provider, &known.parameters, now).await?);
+        if root.id != id {
+            return Err(sealed(
+                "what the key management service decrypted is not the root key that the database names",
             ));
         }
+        Ok(root)
+    }
+
+    /// A fresh root key, encrypted by a key management service.
+    async fn encrypted(&self, provider: VaultProvider, now: Timestamp) -> Result<Next> {
+        let root = Root::of(Key::generate()?);
+        let parameters = self.0.kms.encrypt(provider, &root.key, now).await?;
+        // What cannot be decrypted again must not wrap anything.
+        if Root::of(self.0.kms.decrypt(provider, &parameters, now).await?).id != root.id {
+            return Err(sealed(
+                "the key management service did not give back what it encrypted",
+            ));
+        }
+        Ok(Next {
+            root,
+            provider,
+            parameters,
+        })
+    }
+
+    /// A root key to take the place of `present`: from the provider that is named, durable when this answers.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at `passphrase` or `provider`; `vault.sealed` when the provider cannot give one.
+    pub(super) async fn next(
+        &self,
+        present: &Root,
+        provider: VaultProvider,
+        passphrase: Option<SecretString>,
+        now: Timestamp,
+    ) -> Result<Next> {
+        match (provider, passphrase) {
+            (VaultProvider::Passphrase, Some(passphrase)) => {
+                let _turn = self.0.turn.lock().await;
+                passphrase::check_new(&passphrase)?;
+                let derivation = Derivation::fresh()?;
+                let parameters = Json::of(&derivation);
+                Ok(Next {
+                    root: derived(derivation, passphrase).await?,
+                    provider,
+                    parameters,
+                })
+            }
+            (VaultProvider::Passphrase, None) => Err(passphrase::refused("give the new passphrase")),
+            (_, Some(_)) => Err(passphrase::refused(
+                "a passphrase belongs to the provider passphrase alone",
+            )),
+            (VaultProvider::KeyFile, None) => {
+                let file = self.file()?;
+                let id = present.id.clone();
+                let made = tokio::task::spawn_blocking(move || root_file::prepare(&file, &id));
+                Ok(Next {
+                    root: made.await.map_err(Error::internal)??,
+                    provider,
+                    parameters: Json::of(&serde_json::Map::new()),
+                })
+            }
+            (_, None) => {
+                if !self.0.kms.is_configured() {
+                    return Err(Error::field(
+                        "provider",
+                        "set vault.kms_key first, and restart the server",
+                    ));
+                }
+                self.encrypted(provider, now).await
+            }
+        }
+    }
+
+    /// Holds a root key that the database names since this moment; the key file takes its place.
+    pub(super) async fn exchanged(&self, store: &Store, next: Next, epoch: i64, now: Timestamp) {
+        let _turn = self.0.turn.lock().await;
+        fail_point::reached("vault.rekey.committed");
+        if next.provider == VaultProvider::KeyFile
+            && let Ok(file) = self.file()
+        {
+            let id = next.root.id.clone();
+            let moved = tokio::task::spawn_blocking(move || root_file::fitting(&file, &id)).await;
+            if !matches!(moved, Ok(Ok(_))) {
+                tracing::warn!(
+                    "the new root key stays in the key file that ends in .new; the server reads it there"
+                );
+            }
+        }
+        self.0.wipe();
+        self.hold(store, next.root, epoch, now);
+    }
+
+    /// The root key for a vault that is being unsealed, nothing of which is held yet. Of a passphrase the first one that is
+    /// given is the one that is set.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at `passphrase`; `resource.state` where there is nothing to unseal.
+    pub(super) async fn unsealing(
+        &self,
+        store: &Store,
+        passphrase: Option<SecretString>,
+        now: Timestamp,
+    ) -> Result<Root> {
+        let known = store.read(Scope::Installation, key_store::root).await?;
+        let provider = self.provider_of(known.as_ref())?;
+        if provider == VaultProvider::Passphrase {
+            let passphrase =
+                passphrase.ok_or_else(|| passphrase::refused("give the passphrase of this vault"))?;
+            let _turn = self.0.turn.lock().await;
+            return self.of_a_passphrase(store, known, passphrase, now).await;
+        }
+        if provider == VaultProvider::KeyFile {
+            self.file()?;
+        }
+        let Some(known) = known.filter(|known| known.sealed_at.is_some()) else {
+            let source = if provider == VaultProvider::KeyFile {
+                "a file"
+            } else {
+                "a key management service"
+            };
+            return Err(Error::new(
+                Code::StateConflict,
+                format!("the root key of this vault comes from {source}; there is nothing to unseal"),
+            ));
+        };
+        if passphrase.is_some() {
+            return Err(passphrase::refused("this vault has no passphrase; send none"));
+        }
+        self.0.kms.forget_failures();
+        self.provided(provider, &known, now).await
+    }
+
+    async fn of_a_passphrase(
+        &self,
+        store: &Store,
+        known: Option<RootRow>,
+        passphrase: SecretString,
+        now: Timestamp,
+    ) -> Result<Root> {
         if passphrase.len() > passphrase::LONGEST {
             return Err(passphrase::refused(format!(
                 "at most {} bytes",
                 passphrase::LONGEST
             )));
         }
-        let _turn = self.turn.lock().await;
-        let known = store.read(Scope::Installation, key_store::root).await?;
         let derivation = match &known {
             Some(known) => made_of_a_passphrase(known)?,
             None => {
@@ -124,17 +337,14 @@ impl Keeper {
                 Derivation::fresh()?
             }
         };
-        let making = derivation.clone();
-        let key = tokio::task::spawn_blocking(move || making.key(&passphrase))
-            .await
-            .map_err(Error::internal)??;
-        let root = Root::of(key);
+        let parameters = Json::of(&derivation);
+        let root = derived(derivation, passphrase).await?;
         let known = match known {
             Some(known) => known.root_key_id,
             None => {
-                let (id, parameters) = (root.id.clone(), Json::of(&derivation));
+                let id = root.id.clone();
                 let set = store.write(Scope::Installation, move |db| {
-                    key_store::set_root(db, &id, PASSPHRASE, &parameters, now)?;
+                    key_store::set_root(db, &id, VaultProvider::Passphrase.as_str(), &parameters, now)?;
                     key_store::root(db)
                 });
                 set.await?.map(|known| known.root_key_id).unwrap_or_default()
@@ -143,41 +353,141 @@ impl Keeper {
         if root.id != known {
             return Err(passphrase::refused("this is not the passphrase of this vault"));
         }
-        Ok(self.hold(root))
+        Ok(root)
     }
 
-    fn hold(&self, root: Root) -> Arc<Root> {
+    /// Holds a root key that was unsealed.
+    pub(super) async fn unsealed(&self, store: &Store, root: Root, epoch: i64, now: Timestamp) {
+        let _turn = self.0.turn.lock().await;
+        self.hold(store, root, epoch, now);
+    }
+
+    /// Drops every key from memory.
+    pub(super) async fn wipe(&self) {
+        let _turn = self.0.turn.lock().await;
+        self.0.wipe();
+    }
+
+    fn hold(&self, store: &Store, root: Root, epoch: i64, looked: Timestamp) -> Arc<Root> {
         let root = Arc::new(root);
-        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&root));
+        *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = Some(Held {
+            root: Arc::clone(&root),
+            epoch,
+            looked,
+        });
+        if !self.0.watched.swap(true, Ordering::Relaxed) {
+            tokio::spawn(watch(Arc::downgrade(&self.0), store.clone()));
+        }
         root
     }
 
-    /// Why the vault is sealed, if it is; nothing is made by asking.
+    fn held(&self) -> Option<Arc<Root>> {
+        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map(|held| Arc::clone(&held.root))
+    }
+
+    /// The root key, if the row was looked at just now.
+    fn looked_at(&self, now: Timestamp) -> Option<Arc<Root>> {
+        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = held.as_ref()?;
+        ((now - held.looked).abs() < LOOKED_AT).then(|| Arc::clone(&held.root))
+    }
+
+    fn file(&self) -> Result<PathBuf> {
+        self.0.file.clone().ok_or_else(|| {
+            sealed("its root key comes from a file by what the database says; set vault.key_file")
+        })
+    }
+
+    /// The provider that the database names; before there is a root key, the one that is preferred.
+    fn provider_of(&self, known: Option<&RootRow>) -> Result<VaultProvider> {
+        match known {
+            None => Ok(self.0.preferred),
+            Some(known) => VaultProvider::parse(&known.provider).ok_or_else(|| {
+                sealed("the database names a source of the root key that this release does not know")
+            }),
+        }
+    }
+
+    /// Why the vault is sealed, if it is, and of which provider its root key is; no root key is made by asking.
     ///
     /// # Errors
     /// The database's.
-    pub async fn state(&self, store: &Store) -> Result<RootState> {
-        if let Some(root) = self.held() {
-            return Ok(RootState::Open(root.id.clone()));
+    pub async fn state(&self, store: &Store, now: Timestamp) -> Result<(RootState, VaultProvider)> {
+        let known = store.read(Scope::Installation, key_store::root).await?;
+        let provider = self.provider_of(known.as_ref()).unwrap_or(self.0.preferred);
+        if known.is_none() {
+            let waits = provider == VaultProvider::Passphrase;
+            let found = match (provider, self.0.file.clone()) {
+                (VaultProvider::KeyFile, Some(file)) => root_file::read(&file),
+                _ => Ok(None),
+            };
+            return Ok((
+                match found {
+                    _ if waits => RootState::Sealed(WAITING.to_owned()),
+                    Ok(None) => RootState::Unused,
+                    Ok(Some(root)) => RootState::Open(root.id),
+                    Err(error) => RootState::Sealed(reason(error)),
+                },
+                provider,
+            ));
         }
-        let file = self.file.clone();
-        store
-            .read(Scope::Installation, move |db| {
-                let known = key_store::root(db)?;
-                let Some(file) = file else {
-                    return Ok(RootState::Sealed(WAITING.to_owned()));
-                };
-                Ok(match (read(&file), known) {
-                    (Err(error), _) => RootState::Sealed(reason(error)),
-                    (Ok(None), None) => RootState::Unused,
-                    (Ok(Some(root)), None) => RootState::Open(root.id),
-                    (Ok(found), Some(known)) => match fitting(found, &known) {
-                        Ok(root) => RootState::Open(root.id),
-                        Err(error) => RootState::Sealed(reason(error)),
-                    },
-                })
-            })
-            .await
+        Ok((
+            match self.open(store, now).await {
+                Ok(root) => RootState::Open(root.id.clone()),
+                Err(error) if error.code == Code::VaultSealed => RootState::Sealed(reason(error)),
+                Err(error) => return Err(error),
+            },
+            provider,
+        ))
+    }
+}
+
+impl Inner {
+    /// The root key that is held, if the row still names it and nobody sealed the vault; otherwise nothing is held any more.
+    fn still(&self, known: Option<&RootRow>, looked: Option<Timestamp>) -> Option<Arc<Root>> {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let fits = held.as_ref().is_some_and(|held| {
+            known.is_some_and(|known| known.sealed_at.is_none() && known.root_key_id == held.root.id)
+        });
+        let (Some(present), Some(known), true) = (held.as_mut(), known, fits) else {
+            *held = None;
+            self.ring.wipe();
+            return None;
+        };
+        if present.epoch != known.epoch {
+            self.ring.wipe();
+            present.epoch = known.epoch;
+        }
+        present.looked = looked.unwrap_or(present.looked);
+        Some(Arc::clone(&present.root))
+    }
+
+    fn wipe(&self) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.ring.wipe();
+    }
+
+    fn holds(&self) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// Looks again and again whether the keys in memory may still be there, as long as the keeper lives.
+async fn watch(keeper: Weak<Inner>, store: Store) {
+    let mut tick = tokio::time::interval(WATCHING);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(keeper) = keeper.upgrade() else { return };
+        if !keeper.holds() {
+            continue;
+        }
+        let _turn = keeper.turn.lock().await;
+        // A database that does not answer hands nothing over either.
+        if let Ok(known) = store.read(Scope::Installation, key_store::root).await {
+            keeper.still(known.as_ref(), None);
+        }
     }
 }
 
@@ -206,19 +516,19 @@ pub(super) fn sealed(reason: &str) -> Error {
 }
 
 /// The key in the file, once file and database agree. Runs in a transaction, so that two nodes agree on one key.
-fn agreed(db: &mut Db, file: &Path, now: Timestamp) -> aim_store::Result<Root> {
-    let found = read(file)?;
+fn agreed(db: &mut Db, file: &std::path::Path, now: Timestamp) -> aim_store::Result<(Root, i64)> {
     if let Some(known) = key_store::root(db)? {
-        return Ok(fitting(found, &known)?);
+        return Ok((root_file::fitting(file, &known.root_key_id)?, known.epoch));
     }
-    let root = match found {
+    let root = match root_file::read(file)? {
         Some(root) => root,
-        None => make(file)?,
+        None => root_file::make(file)?,
     };
-    key_store::set_root(db, &root.id, KEY_FILE, &Json::of(&serde_json::Map::new()), now)?;
+    let parameters = Json::of(&serde_json::Map::new());
+    key_store::set_root(db, &root.id, VaultProvider::KeyFile.as_str(), &parameters, now)?;
     // Another node may have been first.
     match key_store::root(db)? {
-        Some(known) => Ok(fitting(Some(root), &known)?),
+        Some(known) => Ok((root_file::fitting(file, &known.root_key_id)?, known.epoch)),
         None => Err(aim_store::Error::Corrupt(
             "the root key's row is not there".to_owned(),
         )),
@@ -228,131 +538,10 @@ fn agreed(db: &mut Db, file: &Path, now: Timestamp) -> aim_store::Result<Root> {
 /// How the key is made of its passphrase, by what the database says.
 fn made_of_a_passphrase(known: &RootRow) -> Result<Derivation> {
     Derivation::read(&known.parameters)
-        .filter(|_| known.provider == PASSPHRASE)
-        .ok_or_else(|| sealed("its root key comes from a file by what the database says; set vault.key_file"))
+        .ok_or_else(|| sealed("how its root key is made of the passphrase cannot be read from the database"))
 }
 
-fn fitting(found: Option<Root>, known: &RootRow) -> Result<Root> {
-    if known.provider != KEY_FILE {
-        return Err(sealed(
-            "its root key is made of a passphrase by what the database says; set vault.key_file to \"\"",
-        ));
-    }
-    let known = &known.root_key_id;
-    match found {
-        None => Err(sealed(&format!(
-            "the database's keys are wrapped by the root key {known}, and the key file is not there; put it back from where it is kept"
-        ))),
-        Some(root) if root.id != *known => Err(sealed(&format!(
-            "the key file holds the root key {}, and the database's keys are wrapped by {known}; put the right file there",
-            root.id
-        ))),
-        Some(root) => Ok(root),
-    }
-}
-
-/// The key in the file; nothing if there is no file.
-fn read(path: &Path) -> Result<Option<Root>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, &error)),
-    };
-    // The permissions are those of the file that is open, whatever the path names by now.
-    let facts = file.metadata().map_err(|error| unreadable(path, &error))?;
-    let mode = facts.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(sealed(&format!(
-            "others than its owner may use the key file {} (mode {mode:04o}); run chmod 600, and make a new root key if others may have read it",
-            path.display()
-        )));
-    }
-    if !facts.is_file() || facts.len() > LARGEST_FILE {
-        return Err(sealed(&format!("{} is no key file", path.display())));
-    }
-    // Sized in advance: a growing text would leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(LARGEST_FILE).unwrap_or(0)));
-    file.read_to_string(&mut text)
-        .map_err(|error| unreadable(path, &error))?;
-    let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new).ok();
-    bytes
-        .and_then(|bytes| Key::from_bytes(&bytes))
-        .map(|key| Some(Root::of(key)))
-        .ok_or_else(|| sealed(&format!("{} does not hold 32 bytes in base64", path.display())))
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Error {
-    sealed(&format!(
-        "the key file {} cannot be read: {error}",
-        path.display()
-    ))
-}
-
-/// Makes the file, durable before anything is wrapped by it. An existing file is never touched.
-fn make(path: &Path) -> Result<Root> {
-    let root = Root::of(Key::generate()?);
-    let text = Zeroizing::new(STANDARD.encode(root.key.expose()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()
-        })
-        .and_then(|()| match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        });
-    match written {
-        Ok(()) => Ok(root),
-        // Another process of this machine made it just now.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            read(path)?.ok_or_else(|| sealed("the key file came and went"))
-        }
-        Err(error) => {
-            // A half-written key would seal the vault at the next start.
-            let _ = fs::remove_file(path);
-            Err(sealed(&format!(
-                "the key file {} cannot be written: {error}",
-                path.display()
-            )))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_file_is_made_once_for_its_owner_alone_and_read_again() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("vault.key");
-        assert!(read(&path).unwrap().is_none());
-        let made = make(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(read(&path).unwrap().unwrap().id, made.id);
-        assert_eq!(make(&path).unwrap().id, made.id, "an existing file is kept");
-    }
-
-    #[test]
-    fn a_key_file_that_others_may_read_or_that_holds_no_key_seals_the_vault() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("vault.key");
-        make(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = read(&path).unwrap_err();
-        assert_eq!(error.code, Code::VaultSealed);
-        assert!(error.detail.contains("0640"), "{error}");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        for text in ["", "AAAA", "not base64", &"A".repeat(2_000)] {
-            fs::write(&path, text).unwrap();
-            let error = read(&path).unwrap_err();
-            assert_eq!(error.code, Code::VaultSealed, "{text}");
-            assert!(text.is_empty() || !error.detail.contains(text), "{error}");
-        }
-    }
+async fn derived(derivation: Derivation, passphrase: SecretString) -> Result<Root> {
+    let making = tokio::task::spawn_blocking(move || derivation.key(&passphrase));
+    Ok(Root::of(making.await.map_err(Error::internal)??))
 }

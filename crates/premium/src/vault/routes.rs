@@ -9,11 +9,11 @@ use aim_platform::{ApiError, ApiResult, Authed, Body, Problem, Query, ServiceCon
 use super::{
     EDITION_MARKER,
     model::{
-        DeleteQuery, FindValue, FoundValue, PutSecret, SecretList, SecretQuery, SecretView, Unseal,
-        VaultStatus, VersionRequest,
+        DeleteQuery, FindValue, FoundValue, PutSecret, Rekey, RotateKey, SecretList, SecretQuery, SecretView,
+        Unseal, VaultKeyList, VaultStatus, VersionRequest,
     },
     path::SecretPath,
-    permission::{SecretsRead, SecretsWrite, VaultUnseal},
+    permission::{SecretsRead, SecretsWrite, VaultKeys, VaultUnseal},
     reads::{ReadReply, ReadRequest},
     service::VaultService,
 };
@@ -27,6 +27,10 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &VaultService) {
         .app_data(web::Data::new(service.clone()))
         .service(get_vault_status)
         .service(post_unseal)
+        .service(post_seal)
+        .service(post_rekey)
+        .service(get_vault_keys)
+        .service(post_rotate_key)
         .service(list_secrets)
         .service(get_secret)
         .service(put_secret)
@@ -107,7 +111,9 @@ async fn get_vault_status(
     Ok(web::Json(service.status(&authed.ctx).await?))
 }
 
-/// Give the vault of this node its passphrase. The first one that is given is the one that is set.
+/// Open the vault: take the seal off that somebody put on, and give this node the passphrase where there is one. The first
+/// passphrase that is given is the one that is set. The seal and the first passphrase are for administrators of the
+/// organisation that the installation was set up with.
 #[utoipa::path(
     tag = "vault",
     request_body = Unseal,
@@ -115,10 +121,10 @@ async fn get_vault_status(
         (status = 200, description = "It is open", body = VaultStatus),
         (status = 400, description = "The body is no JSON", body = Problem),
         (status = 401, description = "No valid credentials", body = Problem),
-        (status = 403, description = "The permission vault:unseal is missing", body = Problem),
-        (status = 409, description = "The root key comes from a file", body = Problem),
+        (status = 403, description = "The permission vault:unseal is missing, or this is for another organisation to do", body = Problem),
+        (status = 409, description = "There is nothing to unseal", body = Problem),
         (status = 422, description = "This is not the passphrase, or too weak a first one", body = Problem),
-        (status = 503, description = "The database names another source of the root key", body = Problem),
+        (status = 503, description = "The root key cannot be had", body = Problem),
     ),
     security(("bearer" = [])),
     extensions(("x-aim-edition" = json!(EDITION_MARKER)))
@@ -129,7 +135,102 @@ async fn post_unseal(
     body: Body<Unseal>,
     service: web::Data<VaultService>,
 ) -> ApiResult<web::Json<VaultStatus>> {
-    Ok(web::Json(service.unseal(&authed.ctx, body.0.passphrase.0).await?))
+    let passphrase = body.0.passphrase.map(|passphrase| passphrase.0);
+    Ok(web::Json(service.unseal(&authed.ctx, passphrase).await?))
+}
+
+/// Seal the vault, on all nodes: keys leave the memory, and nothing is read or written until it is unsealed. For
+/// administrators of the organisation that the installation was set up with.
+#[utoipa::path(
+    tag = "vault",
+    responses(
+        (status = 200, description = "It is sealed", body = VaultStatus),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission vault:keys is missing, or this is for another organisation to do", body = Problem),
+        (status = 409, description = "It is sealed already, or there is nothing to seal", body = Problem),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-aim-edition" = json!(EDITION_MARKER)))
+)]
+#[post("/api/v1/vault/seal")]
+async fn post_seal(
+    authed: Authed<VaultKeys>,
+    service: web::Data<VaultService>,
+) -> ApiResult<web::Json<VaultStatus>> {
+    Ok(web::Json(service.seal(&authed.ctx).await?))
+}
+
+/// Replace the root key by a fresh one, of the same provider or of another. For administrators of the organisation that the
+/// installation was set up with.
+#[utoipa::path(
+    tag = "vault",
+    request_body = Rekey,
+    responses(
+        (status = 200, description = "The new root key wraps all keys", body = VaultStatus),
+        (status = 400, description = "The body is no JSON", body = Problem),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission vault:keys is missing, or this is for another organisation to do", body = Problem),
+        (status = 409, description = "Somebody else replaced it at the same time; or a key was changed outside AIM", body = Problem),
+        (status = 422, description = "A field is not accepted", body = Problem),
+        (status = 503, description = "The vault is sealed, or the new root key cannot be had", body = Problem),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-aim-edition" = json!(EDITION_MARKER)))
+)]
+#[post("/api/v1/vault/rekey")]
+async fn post_rekey(
+    authed: Authed<VaultKeys>,
+    body: Body<Rekey>,
+    service: web::Data<VaultService>,
+) -> ApiResult<web::Json<VaultStatus>> {
+    let Rekey { provider, passphrase } = body.0;
+    let passphrase = passphrase.map(|passphrase| passphrase.0);
+    Ok(web::Json(service.rekey(&authed.ctx, provider, passphrase).await?))
+}
+
+/// The organisation's keys, and how much still stands under those that were rotated away. No key is shown.
+#[utoipa::path(
+    tag = "vault",
+    responses(
+        (status = 200, description = "The keys", body = VaultKeyList),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission secrets:read is missing", body = Problem),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-aim-edition" = json!(EDITION_MARKER)))
+)]
+#[get("/api/v1/vault/keys")]
+async fn get_vault_keys(
+    authed: Authed<SecretsRead>,
+    service: web::Data<VaultService>,
+) -> ApiResult<web::Json<VaultKeyList>> {
+    Ok(web::Json(service.keys(&authed.ctx).await?))
+}
+
+/// Rotate a key of the organisation. The new one is current at once; what stands under the one before is taken over in the
+/// background.
+#[utoipa::path(
+    tag = "vault",
+    request_body = RotateKey,
+    responses(
+        (status = 200, description = "Rotated: the keys", body = VaultKeyList),
+        (status = 400, description = "The body is no JSON", body = Problem),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission vault:keys is missing", body = Problem),
+        (status = 409, description = "There is no key yet, or too many retired ones are still needed", body = Problem),
+        (status = 422, description = "A field is not accepted", body = Problem),
+        (status = 503, description = "The vault is sealed", body = Problem),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-aim-edition" = json!(EDITION_MARKER)))
+)]
+#[post("/api/v1/vault/keys/rotate")]
+async fn post_rotate_key(
+    authed: Authed<VaultKeys>,
+    body: Body<RotateKey>,
+    service: web::Data<VaultService>,
+) -> ApiResult<web::Json<VaultKeyList>> {
+    Ok(web::Json(service.rotate(&authed.ctx, body.0.purpose).await?))
 }
 
 /// Secrets by their paths, without their values.

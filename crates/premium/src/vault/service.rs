@@ -1,11 +1,11 @@
 //! The use cases of the vault for people: writing, finding and looking at secrets, never at their values.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use aim_audit::Entry;
-use aim_core::{Actor, Code, Ctx, Error, Id, Json, OrganizationId, Result};
-use aim_crypto::{digest::hex, secret::SecretString};
-use aim_platform::Kernel;
+use aim_core::{Actor, Clock, Code, Ctx, Error, Id, Json, OrganizationId, Result};
+use aim_crypto::digest::hex;
+use aim_platform::{Kernel, Stopping};
 use aim_store::{Db, Store};
 use aim_violations::VerificationService;
 use serde_json::{Value, json};
@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::{
     envelope::{Head, VersionPlace, value_digest},
-    keys::{KeyRing, OrganizationKeys, ensure},
+    fail_point, key_store,
+    keys::{KeyRing, OrganizationKeys, ensure, load, refuse_sealed, with_the_keys_of_now},
     kinds::{Fields, is_telling},
     model::{
         DEFAULT_MAX_VERSIONS, FindValue, FoundPlace, FoundValue, PutSecret, SecretId, SecretList,
@@ -34,17 +35,25 @@ pub struct VaultService {
     pub(super) keeper: Keeper,
     pub(super) ring: KeyRing,
     pub(super) verifications: VerificationService,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stopping: Stopping,
+    /// Whether this node takes over what stands under retired keys.
+    pub(super) taking_over: Arc<AtomicBool>,
 }
 
 impl VaultService {
     /// The vault of this installation; reads are decided by `verifications`.
     #[must_use]
     pub fn new(kernel: &Kernel, verifications: VerificationService) -> Self {
+        let ring = KeyRing::default();
         Self {
             store: kernel.store.clone(),
-            keeper: Keeper::new(kernel.config.vault_key_file.clone()),
-            ring: KeyRing::default(),
+            keeper: Keeper::new(&kernel.config, ring.clone()),
+            ring,
             verifications,
+            clock: Arc::clone(&kernel.clock),
+            stopping: kernel.stopping.clone(),
+            taking_over: Arc::default(),
         }
     }
 
@@ -80,6 +89,7 @@ impl VaultService {
                 draft.finish(db, &ctx, &keys, &path, "secret.written", facts)
             })
             .await
+            .inspect(|_| fail_point::reached("vault.write.committed"))
     }
 
     /// A secret with its versions.
@@ -88,15 +98,19 @@ impl VaultService {
     /// `resource.not_found`, `vault.sealed`, `vault.integrity`.
     pub async fn get(&self, ctx: &Ctx, path: SecretPath) -> Result<SecretView> {
         refuse_agents(ctx)?;
-        let (_, keys) = self.opened(ctx).await?;
-        let organization = ctx.organization;
+        let (root, keys) = self.opened(ctx).await?;
+        let ctx = ctx.clone();
         self.store
-            .read(organization, move |db| {
-                let (row, versions) =
-                    store::load(db, organization, path.as_str())?.ok_or_else(Error::not_found)?;
+            .read(ctx.organization, move |db| {
                 let keys = keys.ok_or_else(Error::not_found)?;
-                check_head(&keys, &row, &path, &versions)?;
-                Ok(SecretView::of(row, versions))
+                with_the_keys_of_now(db, &ctx, &root, &keys, |db, keys| {
+                    let found = store::load(db, ctx.organization, path.as_str());
+                    let (row, versions) = found
+                        .map_err(aim_store::Error::into_core)?
+                        .ok_or_else(Error::not_found)?;
+                    check_head(keys, &row, &path, &versions)?;
+                    Ok(SecretView::of(row, versions))
+                })
             })
             .await
     }
@@ -138,15 +152,20 @@ impl VaultService {
     pub async fn find_value(&self, ctx: &Ctx, wanted: FindValue) -> Result<FoundValue> {
         refuse_agents(ctx)?;
         let (_, keys) = self.opened(ctx).await?;
-        let digest =
-            keys.map(|keys| value_digest(&keys.index, ctx.organization, wanted.value.0.expose().as_bytes()));
+        let value = wanted.value.0.expose().as_bytes();
+        let digests: Vec<[u8; 32]> = keys
+            .iter()
+            .flat_map(|keys| keys.indexes())
+            .map(|index| value_digest(index, ctx.organization, value))
+            .collect();
         let ctx = ctx.clone();
         self.store
             .write(ctx.organization, move |db| {
-                let rows = match &digest {
-                    Some(digest) => store::find_digest(db, ctx.organization, digest, MOST_PLACES)?,
-                    None => Vec::new(),
-                };
+                let mut rows = Vec::new();
+                for digest in &digests {
+                    rows.extend(store::find_digest(db, ctx.organization, digest, MOST_PLACES)?);
+                }
+                rows.truncate(usize::try_from(MOST_PLACES).unwrap_or(usize::MAX));
                 let places: Vec<FoundPlace> = rows
                     .into_iter()
                     .map(|row| FoundPlace {
@@ -181,7 +200,8 @@ impl VaultService {
             .store
             .read(organization, move |db| store::count(db, organization))
             .await?;
-        let (state, reason, root_key_id) = match self.keeper.state(&self.store).await? {
+        let (root, provider) = self.keeper.state(&self.store, ctx.now).await?;
+        let (state, reason, root_key_id) = match root {
             RootState::Unused => ("unused", None, None),
             RootState::Open(id) => ("open", None, Some(id)),
             RootState::Sealed(reason) => ("sealed", Some(reason), None),
@@ -189,41 +209,24 @@ impl VaultService {
         Ok(VaultStatus {
             state: state.to_owned(),
             reason,
-            provider: self.keeper.provider().to_owned(),
+            provider: provider.as_str().to_owned(),
             root_key_id,
             secrets,
         })
     }
 
-    /// Gives this node's vault its passphrase; the first one that is given is the one that is set. Wrong ones leave a record.
-    ///
-    /// # Errors
-    /// `request.field_invalid` at `passphrase`; `resource.state` where the root key comes from a file.
-    pub async fn unseal(&self, ctx: &Ctx, passphrase: SecretString) -> Result<VaultStatus> {
-        refuse_agents(ctx)?;
-        let opened = self.keeper.unseal(&self.store, passphrase, ctx.now).await;
-        let outcome = match &opened {
-            Ok(_) => "ok",
-            Err(error) if error.field.is_some() => "refused",
-            Err(error) => return Err(error.clone()),
-        };
-        let entry_of = ctx.clone();
-        self.store
-            .write(ctx.organization, move |db| {
-                let entry = Entry::event(&entry_of, "vault.unsealed").outcome(outcome);
-                aim_audit::append(db, vec![entry])?;
-                Ok(())
-            })
-            .await?;
-        opened?;
-        self.status(ctx).await
-    }
-
     /// The root key, and the organisation's keys if it has any.
     pub(super) async fn opened(&self, ctx: &Ctx) -> Result<(Arc<Root>, Option<Arc<OrganizationKeys>>)> {
         let root = self.keeper.open(&self.store, ctx.now).await?;
-        let keys = self.ring.get(&self.store, ctx.organization, &root).await?;
-        Ok((root, keys))
+        match self.ring.get(&self.store, ctx.organization, &root).await {
+            // Another node replaced the root key within the second.
+            Err(error) if error.code == Code::VaultSealed => {
+                let root = self.keeper.look_again(&self.store, ctx.now).await?;
+                let keys = self.ring.get(&self.store, ctx.organization, &root).await?;
+                Ok((root, keys))
+            }
+            keys => Ok((root, keys?)),
+        }
     }
 }
 
@@ -234,10 +237,19 @@ pub(super) fn in_transaction(
     root: &Root,
     cached: Option<&Arc<OrganizationKeys>>,
 ) -> aim_store::Result<Arc<OrganizationKeys>> {
-    match cached {
-        Some(keys) => Ok(Arc::clone(keys)),
-        None => ensure(db, ctx, root).map(Arc::new),
+    refuse_sealed(db)?;
+    // Twice: where another node retires a key at this moment, the first look finds neither that one nor the next.
+    for _ in 0..2 {
+        let current = key_store::hold_current(db, ctx.organization)?;
+        if let Some(keys) = cached.filter(|keys| keys.are(&current)) {
+            return Ok(Arc::clone(keys));
+        }
+        let keys = load(db, ctx.organization, root)?;
+        if let Some(keys) = keys.filter(|keys| keys.are(&current)) {
+            return Ok(Arc::new(keys));
+        }
     }
+    ensure(db, ctx, root).map(Arc::new)
 }
 
 /// The plaintext of a version.
@@ -274,17 +286,28 @@ pub(super) fn check_head(
     versions: &[VersionRow],
 ) -> Result<()> {
     let versions = states(versions);
-    head_of(row, path, &versions).check(&keys.index, &row.head)
+    let head = head_of(row, path, &versions);
+    let found = head.check(&keys.index, &row.head);
+    // A head that is not made anew yet since that key was rotated.
+    let fits = |index| head.check(index, &row.head).is_ok();
+    if found.is_err() && keys.indexes().skip(1).any(fits) {
+        return Ok(());
+    }
+    found
 }
 
-fn states(versions: &[VersionRow]) -> Vec<(i64, String)> {
+pub(super) fn states(versions: &[VersionRow]) -> Vec<(i64, String)> {
     versions
         .iter()
         .map(|version| (version.version, version.state.clone()))
         .collect()
 }
 
-fn head_of<'a>(row: &'a SecretRow, path: &'a SecretPath, versions: &'a [(i64, String)]) -> Head<'a> {
+pub(super) fn head_of<'a>(
+    row: &'a SecretRow,
+    path: &'a SecretPath,
+    versions: &'a [(i64, String)],
+) -> Head<'a> {
     Head {
         organization: row.org_id,
         secret: row.id.uuid(),
@@ -295,6 +318,21 @@ fn head_of<'a>(row: &'a SecretRow, path: &'a SecretPath, versions: &'a [(i64, St
         expires_at: row.expires_at,
         versions,
     }
+}
+
+/// The digests by which the values are looked up, with their fields.
+pub(super) fn digests_of(
+    keys: &OrganizationKeys,
+    organization: OrganizationId,
+    fields: &Fields,
+) -> Vec<(String, [u8; 32])> {
+    let telling = fields.iter().filter(|(name, _)| is_telling(name));
+    telling
+        .map(|(name, value)| {
+            let digest = value_digest(&keys.index, organization, value.expose().as_bytes());
+            (name.to_owned(), digest)
+        })
+        .collect()
 }
 
 /// A version to be written.
@@ -411,15 +449,7 @@ impl Draft {
             key_id: keys.wrap_id,
         };
         let (wrapped_key, ciphertext) = place.seal(keys.wrapping(keys.wrap_id)?, new.plaintext)?;
-        let digests: Vec<(String, [u8; 32])> = new
-            .fields
-            .iter()
-            .filter(|(name, _)| is_telling(name))
-            .map(|(name, value)| {
-                let digest = value_digest(&keys.index, ctx.organization, value.expose().as_bytes());
-                (name.to_owned(), digest)
-            })
-            .collect();
+        let digests = digests_of(keys, ctx.organization, new.fields);
         store::add_version(
             db,
             &NewVersionRow {
@@ -439,6 +469,7 @@ impl Draft {
                 ciphertext,
             },
         )?;
+        fail_point::reached("vault.write.version_added");
         store::add_digests(db, ctx.organization, row.id, version, &digests)?;
         new.kind.clone_into(&mut row.kind);
         row.current_version = version;
@@ -452,6 +483,7 @@ impl Draft {
         row.oldest_version = oldest;
         if !beyond.is_empty() {
             store::shred(db, ctx.organization, row.id, &beyond)?;
+            fail_point::reached("vault.write.shredded");
             store::remove_versions(db, ctx.organization, row.id, &beyond)?;
         }
         Ok(beyond)
@@ -486,7 +518,9 @@ impl Draft {
             .target("secret", self.row.id)
             .facts(facts)
             .details(json!({"path": self.row.path}));
+        fail_point::reached("vault.write.head_saved");
         aim_audit::append(db, vec![entry])?;
+        fail_point::reached("vault.write.recorded");
         Ok(SecretView::of(self.row, versions))
     }
 }

@@ -1,6 +1,9 @@
 //! A fresh database with both editions' tables, an organisation, an agent that may read `payments/*`, and a vault.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aim_core::{
     Actor, AgentCredential, ApiKeyId, Code, Ctx, DecisionId, Error, GrantId, Id, Json, ManualClock,
@@ -21,7 +24,7 @@ use aim_store::{
     COMMUNITY_MIGRATIONS, Scope,
     diesel::{ExpressionMethods, QueryDsl, RunQueryDsl},
     each,
-    schema::{agents, grants},
+    schema::{agents, grants, organizations},
 };
 use aim_testkit::{SeededAgent, TestDatabase, kernel, seed_agent, seed_organization};
 use aim_violations::VerificationService;
@@ -63,9 +66,39 @@ impl Bed {
         bed
     }
 
+    /// The bed of another process, as far as it can be had from there.
+    pub(crate) async fn at(url: &str, key_file: &Path, organization: OrganizationId) -> Self {
+        let database = TestDatabase::existing(url).await;
+        let (mut kernel, clock) = kernel(&database.store);
+        Arc::make_mut(&mut kernel.config).vault_key_file = Some(key_file.to_owned());
+        Self {
+            vault: VaultService::new(&kernel, VerificationService::new(&kernel)),
+            database,
+            kernel,
+            clock,
+            organization,
+            agent: crate::crash::nobody(),
+        }
+    }
+
     /// A vault that knows nothing yet, as after a start.
     pub(crate) fn restarted(&self) -> VaultService {
         VaultService::new(&self.kernel, VerificationService::new(&self.kernel))
+    }
+
+    /// An organisation that came later.
+    pub(crate) async fn another_organization(&self) -> OrganizationId {
+        let other = seed_organization(&self.database.store).await.organization;
+        let later = self.kernel.now() + chrono::TimeDelta::seconds(1);
+        let store = &self.database.store;
+        let moved = store.write(Scope::Installation, move |db| {
+            each!(db, c => diesel::update(organizations::table.find(other))
+                .set(organizations::created_at.eq(later))
+                .execute(c))?;
+            Ok(())
+        });
+        moved.await.unwrap();
+        other
     }
 
     pub(crate) fn key_file(&self) -> PathBuf {

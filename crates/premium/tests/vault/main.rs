@@ -8,13 +8,21 @@ mod canary;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
+mod kms;
+#[cfg(test)]
+mod operating;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod root_key;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod tampering;
 #[cfg(test)]

@@ -202,3 +202,40 @@ async fn a_sealed_vault_says_why_on_its_page() {
         assert_eq!(status, 503);
     }
 }
+
+#[actix_web::test]
+async fn the_page_of_the_vault_shows_its_keys_and_to_administrators_what_can_be_done() {
+    for bed in Bed::all().await {
+        let page = async |role: &'static str| {
+            let (status, html) = page_of(&bed, bed.organization, role, "/secrets/vault").await;
+            assert_eq!(status, 200, "{html}");
+            html
+        };
+        assert!(page("member").await.contains("No keys yet"));
+        bed.put("payments/one", "v").await;
+        let member = page("member").await;
+        for shown in [
+            "Wraps the keys of versions",
+            "a key file",
+            "1 version",
+            "1 secret",
+        ] {
+            assert!(member.contains(shown), "{shown}: {member}");
+        }
+        let administrator = page("admin").await;
+        for action in ["/vault/seal", "/vault/rekey", "/vault/keys/rotate"] {
+            assert!(administrator.contains(action), "{action}");
+            assert!(!member.contains(action), "{action}");
+        }
+        bed.vault.seal(&bed.as_role(Role::Admin)).await.unwrap();
+        let sealed = page("admin").await;
+        assert!(
+            sealed.contains("somebody sealed it") && sealed.contains("/vault/unseal"),
+            "{sealed}"
+        );
+        assert!(!sealed.contains("/vault/rekey") && !sealed.contains("/vault/keys/rotate"));
+        assert!(!page("member").await.contains("/vault/unseal"));
+        let (status, _) = page_of(&bed, bed.organization, "viewer", "/secrets/vault").await;
+        assert_eq!(status, 403);
+    }
+}
