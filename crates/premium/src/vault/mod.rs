@@ -1,7 +1,7 @@
 //! The vault: secrets of others (API keys, passwords, certificates) at paths, in versions, encrypted in an envelope, and
-//! handed over to nobody but the agent that may read them, sealed to a key that it signed.
+//! handed over to the agent that may read them, sealed to a key that it signed; and to a person only as [`reveals`] has it.
 //!
-//! [`envelope`] encrypts, [`root`] and [`keys`] hold the keys, [`service`] and [`lifecycle`] are for people, who never get a
+//! [`envelope`] encrypts, [`root`] and [`keys`] hold the keys, [`service`] and [`lifecycle`] are for people and answer no
 //! value, [`reads`] is for agents. Nothing here decides whether an agent may read: that is the verified action.
 
 pub mod cli;
@@ -15,6 +15,7 @@ mod pages;
 pub mod passphrase;
 pub mod path;
 pub mod reads;
+pub mod reveals;
 pub mod root;
 mod routes;
 pub mod service;
@@ -34,6 +35,8 @@ pub mod permission {
     aim_core::permissions! { SECRETS:
         SecretsRead = "secrets:read", Member, "See which secrets there are and their versions, never their values";
         SecretsWrite = "secrets:write", Manager, "Write, delete, destroy and roll back secrets, and look values up";
+        SecretsReveal = "secrets:reveal", Admin, "See a secret's value as a person, and approve that somebody else does";
+        VaultRevealMode = "vault:reveal_mode", Admin, "Set whether people may see values";
         VaultUnseal = "vault:unseal", Admin, "Give the vault its passphrase";
     }
 }
@@ -67,10 +70,12 @@ impl Module for Vault {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+        reveals::routes::register(config);
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {
         pages::register(console, &self.service);
+        reveals::pages::register(console, &self.service);
     }
 
     fn permissions(&self) -> &'static [Permission] {

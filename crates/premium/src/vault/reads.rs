@@ -256,7 +256,7 @@ impl VaultService {
 }
 
 /// The plaintext of a version that may be handed over.
-fn take(
+pub(super) fn take(
     db: &mut Db,
     ctx: &Ctx,
     keys: &OrganizationKeys,
@@ -304,11 +304,11 @@ fn take(
     Ok((secret, plaintext))
 }
 
-fn nothing_there() -> Error {
+pub(super) fn nothing_there() -> Error {
     Error::new(Code::NotFound, "there is no secret at this path")
 }
 
-fn unusable_key(error: SealingError) -> Error {
+pub(super) fn unusable_key(error: SealingError) -> Error {
     Error::field(
         "seal_to",
         format!("{error}; send a fresh one in base64url without padding"),
