@@ -7,11 +7,8 @@ use std::fmt;
 
 use aim_audit::Entry;
 use aim_core::{AgentId, Ctx, Error, RequiredPermission, Result, Timestamp};
-use aim_crypto::{
-    secret::SecretString,
-    token::{ParsedToken, TokenKind},
-};
-use serde::{Deserialize, Deserializer, Serialize};
+use aim_crypto::token::{ParsedToken, TokenKind};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
@@ -21,6 +18,7 @@ use super::{
     service::{AgentApiKeyService, refuse_agents},
     store,
 };
+use crate::vault::kinds::SecretValue;
 
 /// The expression by which scanners find agent-scoped keys. The last six characters are the CRC-32 of all before them, in
 /// base62 (`0-9A-Za-z`), most significant digit first.
@@ -34,12 +32,7 @@ const LONGEST: usize = 512;
 pub struct RecogniseToken {
     /// The text, as it was found.
     #[schema(value_type = String)]
-    #[serde(deserialize_with = "secret")]
-    pub token: SecretString,
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::new)
+    pub token: SecretValue,
 }
 
 impl fmt::Debug for RecogniseToken {
@@ -93,7 +86,7 @@ impl AgentApiKeyService {
     /// `request.field_invalid` at `token` when it is empty or too long to be one.
     pub async fn recognise(&self, ctx: &Ctx, wanted: RecogniseToken) -> Result<Recognition> {
         refuse_agents(ctx, AgentApiKeysWrite::PERMISSION.name)?;
-        let text = wanted.token.expose().trim();
+        let text = wanted.token.0.expose().trim();
         if text.is_empty() || text.len() > LONGEST {
             return Err(Error::field(
                 "token",

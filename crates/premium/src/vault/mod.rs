@@ -2,14 +2,16 @@
 //! handed over to the agent that may read them, sealed to a key that it signed; and to a person only as [`reveals`] has it.
 //!
 //! [`envelope`] encrypts, [`root`] and [`keys`] hold the keys, [`service`] and [`lifecycle`] are for people and answer no
-//! value, [`reads`] is for agents. Nothing here decides whether an agent may read: that is the verified action.
+//! value, [`reads`], [`writes`] and [`lists`] are for agents. Nothing here decides whether an agent may: that is the verified action.
 
+mod agent_routes;
 pub mod cli;
 pub mod envelope;
 mod key_store;
 mod keys;
 pub mod kinds;
 pub mod lifecycle;
+pub mod lists;
 pub mod model;
 mod pages;
 pub mod passphrase;
@@ -20,6 +22,7 @@ pub mod root;
 mod routes;
 pub mod service;
 mod store;
+pub mod writes;
 
 use aim_core::Permission;
 use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
@@ -71,6 +74,7 @@ impl Module for Vault {
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
         reveals::routes::register(config);
+        agent_routes::register(config);
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {

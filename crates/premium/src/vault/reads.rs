@@ -26,9 +26,9 @@ use super::{
 /// The capability that a read takes.
 pub const READ_ACTION: &str = "secret:read";
 /// The scheme whose signatures cover the body (RFC 9421 with `content-digest`).
-const COVERING_SCHEME: &str = "rfc9421";
+pub(super) const COVERING_SCHEME: &str = "rfc9421";
 /// The member of the context that the vault writes itself.
-const OWN_CONTEXT: &str = "secret";
+pub(super) const OWN_CONTEXT: &str = "secret";
 
 /// What an agent asks for.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

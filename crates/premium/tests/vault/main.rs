@@ -2,6 +2,8 @@
 //! on which databases may be created.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod bed;
 #[cfg(test)]
 mod canary;
@@ -13,6 +15,8 @@ mod http;
 mod pages;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod reveals;
 #[cfg(test)]
 mod root_key;
 #[cfg(test)]

@@ -299,7 +299,7 @@ fn lock_counters(
     Ok(())
 }
 
-fn credential(actor: &Actor) -> aim_store::Result<Credential> {
+pub(super) fn credential(actor: &Actor) -> aim_store::Result<Credential> {
     match actor {
         Actor::Agent {
             credential: AgentCredential::Key { fingerprint },

@@ -5,6 +5,7 @@
 //! transaction; [`service`] is what callers use.
 
 pub mod batch;
+mod foresight;
 pub mod model;
 pub(crate) mod pages;
 pub mod routes;
@@ -12,6 +13,7 @@ pub mod service;
 mod snapshot;
 mod store;
 
+pub use foresight::Foresight;
 pub use model::{ActionRequest, AuditPlace, DecisionView, ResultReport, ReviewRequest};
 pub use service::VerificationService;
 pub(crate) use snapshot::SNAPSHOT_NOTE;
