@@ -185,6 +185,8 @@ struct SecretsPage<'a> {
     status: Panel<VaultStatus>,
     list: SecretList,
     filtered: bool,
+    /// How many people wait until the viewer lets them see a value.
+    waiting: usize,
     forms: Vec<KindForm>,
 }
 
@@ -249,6 +251,7 @@ async fn secrets_page(
         frame: &viewing.frame,
         list: service.list(&viewing.ctx, query.0.query()).await?,
         filtered: query.0.is_filtered(),
+        waiting: SecretReveals::waiting_for(&viewing, &service).await?,
         query: &query.0,
         status,
         forms: KindForm::all(),
