@@ -45,6 +45,19 @@ const PREMIUM_PATHS: &[(Method, &str)] = &[
     (Method::POST, "/api/v1/vault/destroy"),
     (Method::POST, "/api/v1/vault/rollback"),
     (Method::POST, "/api/v1/vault/find-value"),
+    (Method::POST, "/api/v1/agents/{id}/api-keys/{key_id}/rotate"),
+    (Method::GET, "/api/v1/agent-api-keys"),
+    (Method::POST, "/api/v1/agent-api-keys/recognise"),
+    (Method::POST, "/api/v1/vault/writes"),
+    (Method::POST, "/api/v1/vault/lists"),
+    (Method::GET, "/api/v1/vault/reveal-settings"),
+    (Method::PUT, "/api/v1/vault/reveal-settings"),
+    (Method::POST, "/api/v1/vault/reveal"),
+    (Method::GET, "/api/v1/vault/reveals"),
+    (Method::GET, "/api/v1/vault/reveals/{id}"),
+    (Method::POST, "/api/v1/vault/reveals/{id}/approve"),
+    (Method::POST, "/api/v1/vault/reveals/{id}/reject"),
+    (Method::POST, "/api/v1/vault/reveals/{id}/take"),
 ];
 
 fn is_premium() -> bool {

@@ -111,6 +111,7 @@ const BARE: &[(&str, &str)] = &[
     ("/api/v1/threats/policies", "the responses as they come"),
     ("/api/v1/trust-score/policy", "thresholds alone"),
     ("/api/v1/vault/keys", "ids and counts alone"),
+    ("/api/v1/vault/reveal-settings", "a mode alone"),
     ("/api/v1/vault/status", "its state and a count"),
 ];
 
@@ -121,6 +122,16 @@ async fn fill_the_other_lists(busy: &Busy<'_>, mark: &str) {
         let secret = json!({"kind": "api_key", "fields": {"value": "a value"}});
         let path = format!("/api/v1/vault/secrets/{mark}-secrets/key");
         let _ = administrator.put(&path, &secret).await.expect(201);
+        let mode = json!({"mode": "second_person"});
+        let settings = "/api/v1/vault/reveal-settings";
+        let _ = administrator.put(settings, &mode).await.expect(200);
+        let ask = json!({"path": format!("{mark}-secrets/key"), "reason": format!("{mark}-reason to look")});
+        let _ = administrator.post("/api/v1/vault/reveal", &ask).await.expect(202);
+        let key = json!({"name": format!("{mark}-agent-key"), "capabilities": ["db:read"]});
+        let _ = administrator
+            .post(&busy.agent.path("/api-keys"), &key)
+            .await
+            .expect(201);
     }
     for (path, body) in [
         (

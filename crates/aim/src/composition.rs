@@ -111,6 +111,11 @@ static ADDITIONS: &[Addition] = &[
                 run: |matches, _| aim_premium::run::execute(matches),
             },
             AddedCommand {
+                name: aim_premium::agent_api_keys::cli::NAME,
+                describe: aim_premium::agent_api_keys::cli::command,
+                run: aim_premium::agent_api_keys::cli::execute,
+            },
+            AddedCommand {
                 name: aim_premium::vault::cli::NAME,
                 describe: aim_premium::vault::cli::command,
                 run: aim_premium::vault::cli::execute,

@@ -20,7 +20,20 @@ pub enum AgentCredential {
         id: Uuid,
         /// Capability patterns that it may use.
         capabilities: Vec<String>,
+        /// What narrows it further.
+        limits: CredentialLimits,
     },
+}
+
+/// What narrows a credential besides its capabilities. The default narrows nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CredentialLimits {
+    /// Patterns of the secrets that it may reach; none: all that its agent may.
+    pub secret_paths: Option<Vec<String>>,
+    /// The networks from which it may be used; none: anywhere.
+    pub addresses: Option<Vec<String>>,
+    /// The address from which it was used, if it is known.
+    pub presented_from: Option<String>,
 }
 
 /// Who acts.

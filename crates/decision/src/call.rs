@@ -1,9 +1,11 @@
 //! One call: what an agent asks, with which credential, and when.
 
 use crate::Timestamp;
+use crate::address::AddressLimit;
 use crate::capability::{CapabilityName, CapabilityPattern};
 use crate::invalid::Invalid;
 use crate::record::sorted_map;
+use crate::resource::ResourcePattern;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -11,6 +13,9 @@ use uuid::Uuid;
 
 /// The deepest nesting of objects and lists in a context, the context itself included.
 pub const CONTEXT_MAX_DEPTH: usize = 32;
+
+/// What the names of the actions on secrets begin with; the secret's path is their resource.
+pub const SECRET_ACTIONS: &str = "secret:";
 
 /// Refuses a context that is nested too deeply to be recorded and read again: JSON readers stop at a depth,
 /// and a decision that cannot be replayed is no evidence.
@@ -63,6 +68,13 @@ pub enum Credential {
         id: Uuid,
         /// The part of the agent's capabilities that it may use. It grants nothing by itself.
         capabilities: Vec<CapabilityPattern>,
+        /// The secrets that it may reach: an action on secrets ([`SECRET_ACTIONS`]) needs a resource that one of these
+        /// covers. None: those that the agent may. Left out of the record then, as it was before there was such a limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret_paths: Option<Vec<ResourcePattern>>,
+        /// From where it may be used. None: from anywhere; left out of the record then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        addresses: Option<AddressLimit>,
     },
 }
 

@@ -1,8 +1,8 @@
 //! The decision. See the crate's text for the order of evaluation.
 
-use crate::call::{Call, Credential};
+use crate::call::{Call, Credential, SECRET_ACTIONS};
 use crate::reason::{Reason, ReasonCode};
-use crate::resource::CanonicalResource;
+use crate::resource::{CanonicalResource, ResourcePattern};
 use crate::risk::{Risk, Severity};
 use crate::rules::{ApplyingGrants, ApplyingPolicies, Miss, precedence};
 use crate::snapshot::{AgentStatus, Grant, KeyState, Policy, Snapshot};
@@ -61,13 +61,24 @@ fn refusals_before_any_rule(snapshot: &Snapshot, call: &Call) -> Vec<Reason> {
                 reasons.push(Reason::plain(code, Some(fingerprint.clone())));
             }
         }
-        Credential::Limited { id, capabilities } => {
+        Credential::Limited {
+            id,
+            capabilities,
+            secret_paths,
+            addresses,
+        } => {
+            let mut refuse = |code| reasons.push(Reason::plain(code, Some(id.to_string())));
             if !capabilities
                 .iter()
                 .any(|capability| capability.matches(&call.action))
             {
-                let code = ReasonCode::CredentialCapabilityNotIncluded;
-                reasons.push(Reason::plain(code, Some(id.to_string())));
+                refuse(ReasonCode::CredentialCapabilityNotIncluded);
+            }
+            if secret_paths.as_ref().is_some_and(|paths| !reaches(paths, call)) {
+                refuse(ReasonCode::CredentialSecretNotIncluded);
+            }
+            if addresses.as_ref().is_some_and(|limit| !limit.is_kept()) {
+                refuse(ReasonCode::CredentialAddressNotAllowed);
             }
         }
     }
@@ -79,6 +90,15 @@ fn refusals_before_any_rule(snapshot: &Snapshot, call: &Call) -> Vec<Reason> {
         reasons.push(Reason::plain(ReasonCode::ResourceNotCanonical, None));
     }
     reasons
+}
+
+/// Whether the call is none on secrets, or names one that the patterns cover. One that names none may mean any.
+fn reaches(paths: &[ResourcePattern], call: &Call) -> bool {
+    if !call.action.as_str().starts_with(SECRET_ACTIONS) {
+        return true;
+    }
+    let resource = call.resource.as_deref().and_then(CanonicalResource::parse);
+    resource.is_some_and(|resource| paths.iter().any(|pattern| pattern.matches(resource)))
 }
 
 fn key_refusal(snapshot: &Snapshot, fingerprint: &str, call: &Call) -> Option<ReasonCode> {

@@ -13,7 +13,7 @@
 //! |---|---|---|---|
 //! | who asks | 1. state of the agent | `agent.revoked`, `agent.suspended` | denied |
 //! | | 2. state of the key | `key.unknown`, `key.revoked`, `key.grace_ended`, `key.expired` | denied |
-//! | | 3. limit of the credential | `credential.capability_not_included` | denied |
+//! | | 3. limits of the credential | `credential.capability_not_included`, `credential.secret_not_included`, `credential.address_not_allowed` | denied |
 //! | | 4. form of the resource | `resource.not_canonical` | denied |
 //! | what is forbidden | 5. policies that deny | `policy.denied` | denied |
 //! | | 6. grants that deny | `capability.denied` | denied |
@@ -39,6 +39,7 @@
 //!
 //! Risk, severity and the impact on trust: see the tables of [`risk`].
 
+pub mod address;
 mod call;
 pub mod capability;
 pub mod constraint;
@@ -56,7 +57,8 @@ mod tests;
 mod time_window;
 mod verdict;
 
-pub use call::{CONTEXT_MAX_DEPTH, Call, Credential, check_context};
+pub use address::{AddressLimit, AddressRange};
+pub use call::{CONTEXT_MAX_DEPTH, Call, Credential, SECRET_ACTIONS, check_context};
 pub use capability::{CapabilityName, CapabilityPattern};
 pub use constraint::{Constraint, FieldPath, Operator};
 pub use decide::{REASONS_PER_STEP, decide};

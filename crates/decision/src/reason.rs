@@ -44,6 +44,8 @@ reason_codes! {
     KeyGraceEnded = "key.grace_ended", "the signing key was replaced and its grace period has ended; sign with the new key";
     KeyExpired = "key.expired", "the signing key has expired; rotate the agent's key";
     CredentialCapabilityNotIncluded = "credential.capability_not_included", "the credential does not include this capability; use one that does";
+    CredentialSecretNotIncluded = "credential.secret_not_included", "the credential does not include the path of this secret; use one that does";
+    CredentialAddressNotAllowed = "credential.address_not_allowed", "the credential may not be used from this address; use it where it belongs";
     ResourceNotCanonical = "resource.not_canonical", "the resource is empty, too long, or contains a control character or a `..` segment; name it plainly, or leave it out";
     PolicyDenied = "policy.denied", "a policy of the organisation denies the action";
     CapabilityDenied = "capability.denied", "a grant with the effect deny covers the action";

@@ -17,9 +17,9 @@
 //! | reason | severity |
 //! |---|---|
 //! | `agent.revoked`, `key.revoked` | critical |
-//! | `agent.suspended`, `key.unknown`, `resource.not_canonical`, `policy.denied`, `capability.denied` | the risk, at least high |
+//! | `agent.suspended`, `key.unknown`, `credential.address_not_allowed`, `resource.not_canonical`, `policy.denied`, `capability.denied` | the risk, at least high |
 //! | `key.expired`, `key.grace_ended` | one below the risk, at least medium |
-//! | `credential.capability_not_included`, `capability.not_granted` | the risk |
+//! | `credential.capability_not_included`, `credential.secret_not_included`, `capability.not_granted` | the risk |
 //! | `grant.expired`, `scope.resource`, `scope.context`, `scope.time_window` | one below the risk |
 //! | `scope.rate_limit` | low |
 //!
@@ -183,11 +183,14 @@ impl Severity {
             ReasonCode::AgentRevoked | ReasonCode::KeyRevoked => Self::Critical,
             ReasonCode::AgentSuspended
             | ReasonCode::KeyUnknown
+            | ReasonCode::CredentialAddressNotAllowed
             | ReasonCode::ResourceNotCanonical
             | ReasonCode::PolicyDenied
             | ReasonCode::CapabilityDenied => risk.max(Self::High),
             ReasonCode::KeyExpired | ReasonCode::KeyGraceEnded => risk.one_below().max(Self::Medium),
-            ReasonCode::CredentialCapabilityNotIncluded | ReasonCode::CapabilityNotGranted => risk,
+            ReasonCode::CredentialCapabilityNotIncluded
+            | ReasonCode::CredentialSecretNotIncluded
+            | ReasonCode::CapabilityNotGranted => risk,
             ReasonCode::GrantExpired
             | ReasonCode::ScopeResource
             | ReasonCode::ScopeContext
@@ -274,6 +277,14 @@ mod tests {
                 (ReasonCode::KeyRevoked, [Critical; 4]),
                 (ReasonCode::AgentSuspended, [High, High, High, Critical]),
                 (ReasonCode::KeyUnknown, [High, High, High, Critical]),
+                (
+                    ReasonCode::CredentialAddressNotAllowed,
+                    [High, High, High, Critical],
+                ),
+                (
+                    ReasonCode::CredentialSecretNotIncluded,
+                    [Low, Medium, High, Critical],
+                ),
                 (ReasonCode::ResourceNotCanonical, [High, High, High, Critical]),
                 (ReasonCode::PolicyDenied, [High, High, High, Critical]),
                 (ReasonCode::CapabilityDenied, [High, High, High, Critical]),

@@ -71,7 +71,17 @@ async fn claim(kernel: &Kernel, ctx: &Ctx, nonce: Option<NonceClaim>) -> Result<
     outcome
 }
 
-/// A replay, and the use of a key that has ended, leave evidence.
+/// Whether a credential was used from where it may not be.
+fn is_elsewhere(credential: &AgentCredential) -> bool {
+    match credential {
+        AgentCredential::Key { .. } => false,
+        AgentCredential::Limited { limits, .. } => {
+            !crate::standing::is_used_where_it_may(limits).unwrap_or(false)
+        }
+    }
+}
+
+/// A replay, the use of a key that has ended and of a credential where it may not be used leave evidence.
 async fn note_refusal(kernel: &Kernel, ctx: &Ctx, code: Code) {
     let aim_core::Actor::Agent { id, credential } = &ctx.actor else {
         return;
@@ -79,6 +89,7 @@ async fn note_refusal(kernel: &Kernel, ctx: &Ctx, code: Code) {
     let code = match code {
         Code::SignatureReplayed => code.slug(),
         Code::CredentialsInvalid => "key.ended",
+        Code::Forbidden if is_elsewhere(credential) => "credential.address_not_allowed",
         _ => return,
     };
     let fingerprint = match credential {

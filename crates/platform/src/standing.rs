@@ -2,8 +2,10 @@
 //! signature, so that a suspended agent and a revoked key are refused on the very next request.
 //! A verified action does not come here: its refusal is a decision, and leaves evidence.
 
-use aim_core::{Actor, AgentCredential, AgentId, Code, Error, OrganizationId, Timestamp};
-use aim_decision::KeyFact;
+use aim_core::{
+    Actor, AgentCredential, AgentId, Code, Error, OrganizationId, Timestamp, ctx::CredentialLimits,
+};
+use aim_decision::{AddressLimit, KeyFact};
 use aim_store::{
     Db, Result, each,
     schema::{agent_keys, agents},
@@ -16,14 +18,23 @@ type KeyRow = (Timestamp, Timestamp, Option<Timestamp>, Option<Timestamp>);
 /// in their own transaction; the extractors do it for all others.
 ///
 /// # Errors
-/// `auth.forbidden` for a suspended agent, `auth.credentials_invalid` for one that is gone or a key that ended.
+/// `auth.forbidden` for a suspended agent and for a credential that may not be used from where it was,
+/// `auth.credentials_invalid` for an agent that is gone or a key that ended.
 pub fn check(db: &mut Db, organization: OrganizationId, actor: &Actor, now: Timestamp) -> Result<()> {
     let Actor::Agent { id, credential } = actor else {
         return Ok(());
     };
     check_status(db, organization, *id)?;
-    let AgentCredential::Key { fingerprint } = credential else {
-        return Ok(());
+    let fingerprint = match credential {
+        AgentCredential::Key { fingerprint } => fingerprint,
+        AgentCredential::Limited { limits, .. } => {
+            return if is_used_where_it_may(limits)? {
+                Ok(())
+            } else {
+                let detail = "this credential may not be used from this address";
+                Err(Error::new(Code::Forbidden, detail).into())
+            };
+        }
     };
     let row: Option<KeyRow> = each!(db, c => agent_keys::table
         .find((organization, *id, fingerprint))
@@ -49,6 +60,33 @@ pub fn check(db: &mut Db, organization: OrganizationId, actor: &Actor, now: Time
         )
         .into())
     }
+}
+
+/// From where a credential may be used and from where it was, as a decision records it.
+///
+/// # Errors
+/// When a network in its row cannot be read.
+pub fn address_limit(limits: &CredentialLimits) -> Result<Option<AddressLimit>> {
+    let Some(addresses) = &limits.addresses else {
+        return Ok(None);
+    };
+    let allowed = addresses
+        .iter()
+        .map(|text| text.as_str().try_into())
+        .collect::<std::result::Result<_, aim_decision::Invalid>>()
+        .map_err(|invalid| aim_store::Error::Corrupt(format!("a credential's network {invalid}")))?;
+    Ok(Some(AddressLimit {
+        allowed,
+        presented: limits.presented_from.clone(),
+    }))
+}
+
+/// Whether the credential was used from where it may be.
+///
+/// # Errors
+/// When a network in its row cannot be read.
+pub fn is_used_where_it_may(limits: &CredentialLimits) -> Result<bool> {
+    Ok(address_limit(limits)?.is_none_or(|limit| limit.is_kept()))
 }
 
 fn check_status(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Result<()> {

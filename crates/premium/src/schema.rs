@@ -19,6 +19,45 @@ diesel::table! {
         expires_at -> DbTime,
         last_used_at -> Nullable<DbTime>,
         revoked_at -> Nullable<DbTime>,
+        secret_paths -> Nullable<DbJson>,
+        addresses -> Nullable<DbJson>,
+        last_used_from -> Nullable<Text>,
+        rotated_from -> Nullable<DbUuid>,
+        retires_at -> Nullable<DbTime>,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::Text;
+
+    vault_reveal_settings (org_id) {
+        org_id -> DbUuid,
+        mode -> Text,
+        changed_by -> Text,
+        changed_at -> DbTime,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Nullable, Text};
+
+    vault_reveals (org_id, id) {
+        org_id -> DbUuid,
+        id -> DbUuid,
+        secret_id -> DbUuid,
+        path -> Text,
+        version -> BigInt,
+        reason -> Text,
+        state -> Text,
+        asked_by -> DbUuid,
+        asked_at -> DbTime,
+        expires_at -> DbTime,
+        answered_by -> Nullable<DbUuid>,
+        answered_at -> Nullable<DbTime>,
+        note -> Nullable<Text>,
+        taken_at -> Nullable<DbTime>,
     }
 }
 

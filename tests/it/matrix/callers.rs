@@ -84,7 +84,7 @@ impl<'a> World<'a> {
         let end = app.now() + TimeDelta::seconds(1);
         let expired = issue(json!({"name": "expired", "role": "admin", "expires_at": end})).await;
         app.advance(TimeDelta::seconds(1));
-        let may = ["db:read", "secret:read"];
+        let may = ["db:read", "secret:read", "secret:write", "secret:list"];
         Self {
             app,
             subject: app.agent("subject", &may).await,

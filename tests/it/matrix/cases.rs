@@ -66,6 +66,10 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
     if path.starts_with("retention") {
         return case_of_retention(tenant, path, &route.method).await;
     }
+    if path.starts_with("vault/reveal") {
+        let (ids, body) = reveal_case(tenant, path, &route.method).await;
+        return case(ids, body);
+    }
     if path.starts_with("vault/") {
         let (ids, body) = vault_case(tenant, path, &route.method).await;
         return case(ids, body);
@@ -101,6 +105,7 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
         "trust-score/policy" => case(Vec::new(), Some(json!({"alert_below": 1}))),
         "public/agents/register" => case(Vec::new(), Some(json!({"name": fresh_name()}))),
         "verifications" => case(Vec::new(), Some(json!({"action": "db:read"}))),
+        "agent-api-keys/recognise" => case(Vec::new(), Some(json!({"token": "aim_agent_x"}))),
         "sdk-api/verifications" => {
             let body = json!({"agentId": world.subject.id, "capability": "db:read", "context": {}});
             case(Vec::new(), Some(body))
@@ -276,6 +281,12 @@ async fn agent_case<'a>(tenant: TenantOf<'a>, path: &str, route: &Route) -> Case
             let _ = made.expect(201);
             (vec![id, made.member("id")], None)
         }
+        ("POST", "agents/{id}/api-keys/{key_id}/rotate") => {
+            let new = json!({"name": fresh_name(), "capabilities": ["db:read"]});
+            let made = administrator.post(&agent.path("/api-keys"), &new).await;
+            let _ = made.expect(201);
+            (vec![id, made.member("id")], Some(json!({"overlap_seconds": 60})))
+        }
         _ => panic!("{route} is new: say in tests/it/matrix/cases.rs how it is used"),
     };
     Case { ids, body, agent }
@@ -363,6 +374,8 @@ async fn vault_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<S
             Some(json!({"passphrase": "six words that nobody else has"})),
         ),
         (_, "vault/find-value") => (Vec::new(), Some(json!({"value": "not so secret"}))),
+        (_, "vault/writes") => (Vec::new(), Some(json!({"path": at, "secret": new}))),
+        (_, "vault/lists") => (Vec::new(), Some(json!({"prefix": "payments/"}))),
         (_, "vault/reads") => {
             // The public key of RFC 9180 appendix A.1.1: nobody opens what is sealed to it.
             let seal_to = "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0";
@@ -370,6 +383,56 @@ async fn vault_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<S
         }
         _ => (Vec::new(), Some(version)),
     }
+}
+
+/// Values shown to people: one administrator asks, another answers.
+async fn reveal_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<String>, Option<Value>) {
+    let administrator = tenant.user(Role::Admin).await;
+    let mode = json!({"mode": "second_person"});
+    let _ = administrator
+        .put("/api/v1/vault/reveal-settings", &mode)
+        .await
+        .expect(200);
+    let at = format!("payments/{}", fresh_name());
+    let new = json!({"kind": "api_key", "fields": {"value": "not so secret"}});
+    let _ = administrator
+        .put(&format!("/api/v1/vault/secrets/{at}"), &new)
+        .await
+        .expect(201);
+    let ask = json!({"path": at, "reason": "somebody has to look at it"});
+    let asked_by = async |caller: &aim_tests::Caller<'_>| {
+        let asked = caller.post("/api/v1/vault/reveal", &ask).await.expect(202);
+        asked["reveal"]["id"].as_str().unwrap().to_owned()
+    };
+    match (method.as_str(), path) {
+        ("PUT", _) => (Vec::new(), Some(mode)),
+        (_, "vault/reveal-settings" | "vault/reveals") => (Vec::new(), None),
+        (_, "vault/reveal") => (Vec::new(), Some(ask.clone())),
+        ("GET", _) => (vec![asked_by(&another_administrator(tenant).await).await], None),
+        (_, "vault/reveals/{id}/take") => {
+            let id = asked_by(&administrator).await;
+            let approve = format!("/api/v1/vault/reveals/{id}/approve");
+            let other = another_administrator(tenant).await;
+            let _ = other.post(&approve, &json!({})).await.expect(200);
+            (vec![id], Some(json!({})))
+        }
+        _ => (
+            vec![asked_by(&another_administrator(tenant).await).await],
+            Some(json!({})),
+        ),
+    }
+}
+
+/// A second administrator, just signed in.
+async fn another_administrator<'a>(tenant: TenantOf<'a>) -> aim_tests::Caller<'a> {
+    let email = format!("{}@second.example", fresh_name());
+    let new = json!({"email": email, "name": "The second", "role": "admin", "password": PASSWORD});
+    let administrator = tenant.user(Role::Admin).await;
+    let _ = administrator.post("/api/v1/users", &new).await.expect(201);
+    let body = json!({"email": email, "password": PASSWORD});
+    let app = tenant.app();
+    let session = app.anonymous().post("/api/v1/auth/login", &body).await;
+    app.bearer(session.expect(200)["access_token"].as_str().unwrap())
 }
 
 /// An adjustment of a trust score.

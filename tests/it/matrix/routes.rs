@@ -158,6 +158,8 @@ fn needs(name: &'static str) -> Permission {
         ("secrets:write", Role::Manager),
         ("vault:unseal", Role::Admin),
         ("vault:keys", Role::Admin),
+        ("secrets:reveal", Role::Admin),
+        ("vault:reveal_mode", Role::Admin),
     ];
     let community = permission::COMMUNITY
         .iter()
@@ -239,6 +241,7 @@ pub fn routes(premium: bool) -> Vec<Route> {
             ),
         ]);
         table.extend(vault());
+        table.extend(agent_keys_and_reveals());
     }
     table
 }
@@ -271,6 +274,38 @@ fn vault() -> Vec<Route> {
         post("/api/v1/vault/destroy", write(), 200),
         post("/api/v1/vault/rollback", write(), 201),
         post("/api/v1/vault/find-value", write(), 200),
+    ]
+}
+
+fn agent_keys_and_reveals() -> Vec<Route> {
+    let reveal = || Who::Users(needs("secrets:reveal"));
+    vec![
+        post(
+            "/api/v1/agents/{id}/api-keys/{key_id}/rotate",
+            people("agent_api_keys:write"),
+            201,
+        ),
+        get("/api/v1/agent-api-keys", people("agent_api_keys:read")),
+        post(
+            "/api/v1/agent-api-keys/recognise",
+            people("agent_api_keys:write"),
+            200,
+        ),
+        post("/api/v1/vault/writes", Who::Agents, 201),
+        post("/api/v1/vault/lists", Who::Agents, 201),
+        get("/api/v1/vault/reveal-settings", people("secrets:read")),
+        Route {
+            method: Method::PUT,
+            path: "/api/v1/vault/reveal-settings",
+            who: Who::Users(needs("vault:reveal_mode")),
+            success: 200,
+        },
+        post("/api/v1/vault/reveal", reveal(), 202),
+        get("/api/v1/vault/reveals", people("secrets:reveal")),
+        get("/api/v1/vault/reveals/{id}", people("secrets:reveal")),
+        post("/api/v1/vault/reveals/{id}/approve", reveal(), 200),
+        post("/api/v1/vault/reveals/{id}/reject", reveal(), 200),
+        post("/api/v1/vault/reveals/{id}/take", reveal(), 200),
     ]
 }
 

@@ -99,6 +99,14 @@ fn resource_pattern() -> impl Strategy<Value = ResourcePattern> {
     prop::sample::select(vec!["**", "*", "a/*", "a/**", "a/1", "b"]).prop_map(|text| text.try_into().unwrap())
 }
 
+fn address_limit() -> impl Strategy<Value = AddressLimit> {
+    let range = prop::sample::select(vec!["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]);
+    let range = range.prop_map(|text| AddressRange::try_from(text).unwrap());
+    let presented = prop::sample::select(vec!["10.1.2.3", "192.0.2.1", "2001:db8::5", "198.51.100.7"]);
+    (vec(range, 1..3), option::of(presented.prop_map(str::to_owned)))
+        .prop_map(|(allowed, presented)| AddressLimit { allowed, presented })
+}
+
 fn resource() -> impl Strategy<Value = String> {
     prop_oneof![6 => prop::sample::select(vec!["a/1", "a/1/2", "b", "a/../b"]).prop_map(str::to_owned), 1 => any::<String>()]
 }
@@ -256,7 +264,9 @@ pub(super) fn snapshot() -> impl Strategy<Value = Snapshot> {
 pub(super) fn call() -> impl Strategy<Value = Call> {
     let credential = prop_oneof![
         4 => Just(Credential::AgentKey { fingerprint: "key-1".to_owned() }),
-        1 => vec(pattern(), 0..3).prop_map(|capabilities| Credential::Limited { id: id(50), capabilities }),
+        1 => (vec(pattern(), 0..3), option::of(vec(resource_pattern(), 1..3)), option::of(address_limit())).prop_map(
+            |(capabilities, secret_paths, addresses)| Credential::Limited { id: id(50), capabilities, secret_paths, addresses },
+        ),
     ];
     (
         action(),

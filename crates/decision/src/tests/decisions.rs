@@ -163,6 +163,8 @@ fn a_limited_credential_uses_its_part_of_the_grants_and_nothing_more() {
                 .iter()
                 .map(|text| (*text).try_into().unwrap())
                 .collect(),
+            secret_paths: None,
+            addresses: None,
         },
         ..call(action)
     };
@@ -183,6 +185,88 @@ fn a_limited_credential_uses_its_part_of_the_grants_and_nothing_more() {
         &limited("mail:send", &["*"]),
         &["capability.not_granted"],
     );
+}
+
+#[test]
+fn a_credential_reaches_only_the_secrets_that_its_paths_cover() {
+    let snapshot = agent_with([grant(10, "*", Effect::Allow)]);
+    let limited = |action: &str, resource: Option<&str>| Call {
+        credential: Credential::Limited {
+            id: id(50),
+            capabilities: vec!["*".try_into().unwrap()],
+            secret_paths: Some(vec![
+                "payments/*".try_into().unwrap(),
+                "tls/web".try_into().unwrap(),
+            ]),
+            addresses: None,
+        },
+        resource: resource.map(str::to_owned),
+        ..call(action)
+    };
+    let denied = ["credential.secret_not_included"];
+    for within in ["payments/stripe", "tls/web"] {
+        assert_approved(&snapshot, &limited("secret:read", Some(within)));
+    }
+    for beyond in ["payments/stripe/live", "payments", "hr/salaries", "tls/web/key"] {
+        assert_denied(&snapshot, &limited("secret:read", Some(beyond)), &denied);
+        assert_denied(&snapshot, &limited("secret:write", Some(beyond)), &denied);
+    }
+    assert_denied(&snapshot, &limited("secret:list", None), &denied);
+    assert_denied(
+        &snapshot,
+        &limited("secret:read", Some("payments/../hr")),
+        &["credential.secret_not_included", "resource.not_canonical"],
+    );
+    assert_approved(&snapshot, &limited("db:read", Some("hr/salaries")));
+    assert_approved(&snapshot, &limited("secrets:read", None));
+    // The paths grant nothing by themselves.
+    let nothing = agent_with([]);
+    assert_denied(
+        &nothing,
+        &limited("secret:read", Some("tls/web")),
+        &["capability.not_granted"],
+    );
+}
+
+#[test]
+fn a_credential_is_refused_where_it_may_not_be_used() {
+    let snapshot = agent_with([grant(10, "*", Effect::Allow)]);
+    let from = |presented: Option<&str>| Call {
+        credential: Credential::Limited {
+            id: id(50),
+            capabilities: vec!["db:*".try_into().unwrap()],
+            secret_paths: None,
+            addresses: Some(AddressLimit {
+                allowed: vec!["10.0.0.0/8".try_into().unwrap()],
+                presented: presented.map(str::to_owned),
+            }),
+        },
+        ..call("db:read")
+    };
+    assert_approved(&snapshot, &from(Some("10.1.2.3")));
+    for address in [Some("192.0.2.1"), None] {
+        let verdict = assert_denied(&snapshot, &from(address), &["credential.address_not_allowed"]);
+        assert_eq!(verdict.severity, Some(Severity::High));
+    }
+}
+
+#[test]
+fn a_credential_without_further_limits_is_recorded_as_it_always_was() {
+    let call = Call {
+        credential: Credential::Limited {
+            id: id(50),
+            capabilities: Vec::new(),
+            secret_paths: None,
+            addresses: None,
+        },
+        ..call("db:read")
+    };
+    let text = String::from_utf8(canonical_bytes(&call)).unwrap();
+    let expected = format!(
+        r#""credential":{{"limited":{{"id":"{}","capabilities":[]}}}}"#,
+        id(50)
+    );
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn arbitrary_inputs_reach_every_outcome_and_nearly_every_reason() {
     let mut runner = TestRunner::deterministic();
     let mut seen = std::collections::BTreeSet::new();
     let mut outcomes = BTreeMap::new();
-    for _ in 0..6_000 {
+    for _ in 0..12_000 {
         let (snapshot, call) = (snapshot(), call()).new_tree(&mut runner).unwrap().current();
         let verdict = decide(&snapshot, &call);
         *outcomes.entry(verdict.outcome.as_str()).or_insert(0) += 1;

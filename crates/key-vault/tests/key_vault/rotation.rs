@@ -434,6 +434,7 @@ async fn a_credential_for_a_part_of_the_capabilities_does_not_touch_the_identity
             credential: AgentCredential::Limited {
                 id: Uuid::nil(),
                 capabilities: vec!["*".to_owned()],
+                limits: aim_core::ctx::CredentialLimits::default(),
             },
         };
         assert_eq!(

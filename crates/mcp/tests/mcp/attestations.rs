@@ -218,6 +218,7 @@ async fn people_keys_that_were_lent_and_keys_that_ended_attest_nothing() {
             credential: AgentCredential::Limited {
                 id: uuid::Uuid::nil(),
                 capabilities: vec!["*".to_owned()],
+                limits: aim_core::ctx::CredentialLimits::default(),
             },
         };
         let by_lent_key = attestations

@@ -39,6 +39,7 @@ embedded! {
     "forms.js"
     "icons.svg"
     "select.js"
+    "shown-once.js"
     "signing.js"
     "theme.js"
     "time.js"

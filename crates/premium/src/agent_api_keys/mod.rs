@@ -2,12 +2,17 @@
 //! they expire or are revoked.
 //!
 //! A key grants nothing: what it may do is what the agent's grants allow **and** its own list
-//! includes, decided anew for every action. It is stored as a keyed hash and shown once. It has
+//! includes, at the secrets and from the addresses that it names, decided anew for every action. It is stored as a keyed hash and shown once. It has
 //! nothing to do with the agent's identity: it cannot rotate the agent's key.
 
 mod authenticator;
+pub mod cli;
+pub mod limits;
+pub mod listing;
 pub mod model;
 mod pages;
+pub mod recognition;
+pub mod rotation;
 mod routes;
 pub mod service;
 mod store;
@@ -25,7 +30,7 @@ pub use service::AgentApiKeyService;
 pub mod permission {
     aim_core::permissions! { AGENT_API_KEYS:
         AgentApiKeysRead = "agent_api_keys:read", Member, "See agents' scoped API keys";
-        AgentApiKeysWrite = "agent_api_keys:write", Manager, "Create and revoke agents' scoped API keys";
+        AgentApiKeysWrite = "agent_api_keys:write", Manager, "Create, rotate, revoke and recognise agents' scoped API keys";
     }
 }
 

@@ -1,7 +1,7 @@
 //! The types of agent-scoped API keys, and the rules that need no database.
 
 use aim_core::{Error, Id, Result, Timestamp};
-use aim_crypto::token::TokenKind;
+use aim_crypto::token::{IssuedToken, TokenKind};
 use aim_decision::CapabilityPattern;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,15 @@ pub struct NewAgentApiKey {
     /// covered by one of the agent's present grants. 1 to 64.
     #[schema(example = json!(["db:read"]))]
     pub capabilities: Vec<String>,
+    /// The secrets that it may reach, as patterns of their paths: actions whose names begin with `secret:` are denied on all
+    /// others. 1 to 64. Absent: those that the agent may reach.
+    #[serde(default)]
+    #[schema(example = json!(["payments/*"]))]
+    pub secret_paths: Option<Vec<String>>,
+    /// The networks from which it may be used, such as `10.0.0.0/8` or one address. 1 to 64. Absent: from anywhere.
+    #[serde(default)]
+    #[schema(example = json!(["10.0.0.0/8"]))]
+    pub addresses: Option<Vec<String>>,
     /// The first instant at which it is refused; at most 365 days ahead. Instead of `expires_in_days`.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
@@ -60,10 +69,31 @@ pub struct CreatedAgentApiKey {
     pub prefix: String,
     /// What it may use.
     pub capabilities: Vec<String>,
+    /// The secrets that it may reach; null: those that the agent may.
+    pub secret_paths: Option<Vec<String>>,
+    /// From where it may be used; null: from anywhere.
+    pub addresses: Option<Vec<String>>,
     /// The first instant at which it is refused.
     pub expires_at: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+impl CreatedAgentApiKey {
+    /// The key of this row and this text.
+    pub(super) fn of(row: &AgentApiKeyRow, token: &IssuedToken) -> Self {
+        Self {
+            id: row.id,
+            api_key: token.text().expose().to_owned(),
+            name: row.name.clone(),
+            prefix: row.prefix.clone(),
+            capabilities: row.capabilities.strings(),
+            secret_paths: row.secret_paths.as_ref().map(aim_core::Json::strings),
+            addresses: row.addresses.as_ref().map(aim_core::Json::strings),
+            expires_at: row.expires_at,
+            created_at: row.created_at,
+        }
+    }
 }
 
 impl std::fmt::Debug for CreatedAgentApiKey {
@@ -82,10 +112,34 @@ impl std::fmt::Debug for CreatedAgentApiKey {
 pub enum AgentApiKeyStatus {
     /// Accepted, as long as its agent is active.
     Active,
+    /// Replaced by a rotation, and accepted until the end of the overlap.
+    Rotating,
     /// Past its expiry.
     Expired,
-    /// Revoked.
+    /// Revoked, or its overlap has ended.
     Revoked,
+}
+
+impl AgentApiKeyStatus {
+    /// Every state, in the order of filters.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Rotating, Self::Expired, Self::Revoked];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Rotating => "rotating",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Whether a key in this state is accepted.
+    #[must_use]
+    pub const fn is_accepted(self) -> bool {
+        matches!(self, Self::Active | Self::Rotating)
+    }
 }
 
 /// A key as lists show it.
@@ -100,6 +154,10 @@ pub struct AgentApiKeyView {
     pub prefix: String,
     /// What it may use.
     pub capabilities: Vec<String>,
+    /// The secrets that it may reach; null: those that the agent may.
+    pub secret_paths: Option<Vec<String>>,
+    /// From where it may be used; null: from anywhere.
+    pub addresses: Option<Vec<String>>,
     /// What it is worth now.
     pub status: AgentApiKeyStatus,
     /// Who made it, as `kind:id`.
@@ -110,6 +168,13 @@ pub struct AgentApiKeyView {
     pub expires_at: Timestamp,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// From which address.
+    pub last_used_from: Option<String>,
+    /// The key that it replaced, if it was made by a rotation.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub rotated_from: Option<AgentApiKeyId>,
+    /// The first instant at which it is refused because it was replaced.
+    pub retires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
@@ -121,6 +186,11 @@ impl AgentApiKeyView {
         Self {
             status: row.status(now),
             capabilities: row.capabilities.strings(),
+            secret_paths: row.secret_paths.as_ref().map(aim_core::Json::strings),
+            addresses: row.addresses.as_ref().map(aim_core::Json::strings),
+            last_used_from: row.last_used_from,
+            rotated_from: row.rotated_from,
+            retires_at: row.retires_at,
             id: row.id,
             name: row.name,
             prefix: row.prefix,
@@ -236,9 +306,13 @@ pub(super) fn check_name(name: &str) -> Result<String> {
 ///
 /// # Errors
 /// `request.field_invalid` at `expires_at` or `expires_in_days`.
-pub(super) fn expiry(request: &NewAgentApiKey, now: Timestamp) -> Result<Timestamp> {
+pub(super) fn lifetime(
+    expires_at: Option<Timestamp>,
+    expires_in_days: Option<i64>,
+    now: Timestamp,
+) -> Result<Timestamp> {
     let latest = now + TimeDelta::days(MAX_LIFETIME_DAYS);
-    match (request.expires_at, request.expires_in_days) {
+    match (expires_at, expires_in_days) {
         (Some(_), Some(_)) => Err(Error::field(
             "expires_at",
             "send either expires_at or expires_in_days, not both",
@@ -311,22 +385,10 @@ mod tests {
     #[test]
     fn a_key_lives_ninety_days_or_as_long_as_was_asked_but_never_over_a_year() {
         let now = Timestamp::parse("2026-03-01T12:00:00Z").unwrap();
-        let request = |expires_at: Option<Timestamp>, expires_in_days| NewAgentApiKey {
-            name: "ci".to_owned(),
-            capabilities: Vec::new(),
-            expires_at,
-            expires_in_days,
-        };
-        assert_eq!(
-            expiry(&request(None, None), now).unwrap(),
-            now + TimeDelta::days(90)
-        );
-        assert_eq!(
-            expiry(&request(None, Some(1)), now).unwrap(),
-            now + TimeDelta::days(1)
-        );
+        assert_eq!(lifetime(None, None, now).unwrap(), now + TimeDelta::days(90));
+        assert_eq!(lifetime(None, Some(1), now).unwrap(), now + TimeDelta::days(1));
         let year = now + TimeDelta::days(365);
-        assert_eq!(expiry(&request(Some(year), None), now).unwrap(), year);
+        assert_eq!(lifetime(Some(year), None, now).unwrap(), year);
         for (moment, days, field) in [
             (Some(year + TimeDelta::microseconds(1)), None, "expires_at"),
             (Some(now), None, "expires_at"),
@@ -335,7 +397,7 @@ mod tests {
             (None, Some(366), "expires_in_days"),
         ] {
             assert_eq!(
-                expiry(&request(moment, days), now).unwrap_err().field.as_deref(),
+                lifetime(moment, days, now).unwrap_err().field.as_deref(),
                 Some(field)
             );
         }

@@ -9,9 +9,10 @@ use aim_platform::Kernel;
 use serde_json::json;
 
 use super::{
+    limits,
     model::{
         AgentApiKeyId, AgentApiKeyList, AgentApiKeyView, CreatedAgentApiKey, NewAgentApiKey, TOKEN_KIND,
-        check_name, check_subset, expiry, parse_capabilities,
+        check_name, check_subset, lifetime, parse_capabilities,
     },
     permission::{AgentApiKeysRead, AgentApiKeysWrite},
     store::{self, AgentApiKeyRow},
@@ -20,7 +21,7 @@ use super::{
 /// The use cases of agent-scoped API keys.
 #[derive(Clone)]
 pub struct AgentApiKeyService {
-    kernel: Kernel,
+    pub(super) kernel: Kernel,
 }
 
 impl AgentApiKeyService {
@@ -35,8 +36,8 @@ impl AgentApiKeyService {
     /// Makes a key for the agent. Its text is in the answer and nowhere else.
     ///
     /// # Errors
-    /// `request.field_invalid` at `name`, the expiry, or `capabilities[i]` when no present grant of the
-    /// agent covers it; `resource.state` for a revoked agent; `resource.not_found`.
+    /// `request.field_invalid` at `name`, `secret_paths`, `addresses`, the expiry, or `capabilities[i]` when no
+    /// present grant of the agent covers it; `resource.state` for a revoked agent; `resource.not_found`.
     pub async fn create(
         &self,
         ctx: &Ctx,
@@ -46,7 +47,9 @@ impl AgentApiKeyService {
         refuse_agents(ctx, AgentApiKeysWrite::PERMISSION.name)?;
         let name = check_name(&request.name)?;
         let wanted = parse_capabilities(&request.capabilities)?;
-        let expires_at = expiry(&request, ctx.now)?;
+        let expires_at = lifetime(request.expires_at, request.expires_in_days, ctx.now)?;
+        let secret_paths = limits::secret_paths(request.secret_paths.as_deref())?;
+        let addresses = limits::addresses(request.addresses.as_deref())?;
         let token = IssuedToken::generate(TOKEN_KIND).map_err(Error::internal)?;
         let capabilities = distinct(&wanted);
         let row = AgentApiKeyRow {
@@ -62,34 +65,30 @@ impl AgentApiKeyService {
             expires_at,
             last_used_at: None,
             revoked_at: None,
+            secret_paths: secret_paths.as_ref().map(Json::of),
+            addresses: addresses.as_ref().map(Json::of),
+            last_used_from: None,
+            rotated_from: None,
+            retires_at: None,
         };
-        let created = CreatedAgentApiKey {
-            id: row.id,
-            api_key: token.text().expose().to_owned(),
-            name: row.name.clone(),
-            prefix: row.prefix.clone(),
-            capabilities,
-            expires_at,
-            created_at: ctx.now,
-        };
+        let created = CreatedAgentApiKey::of(&row, &token);
         let ctx = ctx.clone();
         self.kernel
             .store
             .write(ctx.organization, move |db| {
-                let (agent_name, status) =
-                    store::agent(db, ctx.organization, agent)?.ok_or_else(Error::not_found)?;
-                if status == "revoked" {
-                    return Err(
-                        Error::new(Code::StateConflict, "the agent is revoked and gets no keys").into(),
-                    );
-                }
+                let agent_name = refuse_revoked(store::agent(db, ctx.organization, agent)?)?;
                 check_subset(&wanted, &store::granted(db, ctx.organization, agent, ctx.now)?)?;
                 store::insert(db, &row)?;
                 let entry = Entry::event(&ctx, "agent_api_key.created")
                     .agent(agent)
                     .target("agent_api_key", row.id)
                     .facts(json!({"capabilities": row.capabilities, "expires_at": row.expires_at}))
-                    .details(json!({"name": row.name, "agent_name": agent_name}));
+                    .details(json!({
+                        "name": row.name,
+                        "agent_name": agent_name,
+                        "secret_paths": row.secret_paths,
+                        "addresses": row.addresses,
+                    }));
                 aim_audit::append(db, vec![entry])?;
                 Ok(())
             })
@@ -161,8 +160,20 @@ fn distinct(patterns: &[CapabilityPattern]) -> Vec<String> {
     texts
 }
 
+/// The name of an agent that may have keys.
+pub(super) fn refuse_revoked(agent: Option<(String, String)>) -> Result<String> {
+    let (name, status) = agent.ok_or_else(Error::not_found)?;
+    if status == "revoked" {
+        return Err(Error::new(
+            Code::StateConflict,
+            "the agent is revoked and gets no keys",
+        ));
+    }
+    Ok(name)
+}
+
 /// An agent makes no credentials for itself, neither with its key nor with one of these.
-fn refuse_agents(ctx: &Ctx, permission: &'static str) -> Result<()> {
+pub(super) fn refuse_agents(ctx: &Ctx, permission: &'static str) -> Result<()> {
     match &ctx.actor {
         Actor::Agent { .. } | Actor::Anonymous => Err(Error::forbidden(permission)),
         Actor::User { .. } | Actor::ApiKey { .. } | Actor::System(_) => Ok(()),

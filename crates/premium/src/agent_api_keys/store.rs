@@ -1,6 +1,8 @@
 //! Queries on agent-scoped API keys. No rules here; every query names the tenant, but for the one that
 //! authentication learns it from.
 
+use std::collections::HashMap;
+
 use aim_core::{AgentId, Json, OrganizationId, PageRequest, Timestamp};
 use aim_decision::{CapabilityPattern, Effect};
 use aim_store::{
@@ -8,12 +10,17 @@ use aim_store::{
     schema::{agents, grants},
 };
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl,
-    RunQueryDsl, SelectableHelper,
+    BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, NullableExpressionMethods,
+    OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods, sql_types::Text,
 };
 
 use super::model::{AgentApiKeyId, AgentApiKeyStatus};
 use crate::schema::agent_api_keys;
+
+diesel::define_sql_function! {
+    /// The text in lower case; SQLite knows the case of ASCII letters only.
+    fn lower(text: Text) -> Text;
+}
 
 /// A key's row.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -31,16 +38,23 @@ pub(crate) struct AgentApiKeyRow {
     pub(crate) expires_at: Timestamp,
     pub(crate) last_used_at: Option<Timestamp>,
     pub(crate) revoked_at: Option<Timestamp>,
+    pub(crate) secret_paths: Option<Json>,
+    pub(crate) addresses: Option<Json>,
+    pub(crate) last_used_from: Option<String>,
+    pub(crate) rotated_from: Option<AgentApiKeyId>,
+    pub(crate) retires_at: Option<Timestamp>,
 }
 
 impl AgentApiKeyRow {
     /// What the key is worth at `now`. A revocation counts even if its time lies ahead, so that a node
     /// whose clock runs behind does not go on trusting the key.
     pub(crate) fn status(&self, now: Timestamp) -> AgentApiKeyStatus {
-        if self.revoked_at.is_some() {
+        if self.revoked_at.is_some() || self.retires_at.is_some_and(|end| now >= end) {
             AgentApiKeyStatus::Revoked
         } else if now >= self.expires_at {
             AgentApiKeyStatus::Expired
+        } else if self.retires_at.is_some() {
+            AgentApiKeyStatus::Rotating
         } else {
             AgentApiKeyStatus::Active
         }
@@ -140,6 +154,167 @@ pub(crate) fn find(
         .optional())?)
 }
 
+/// As [`find`], held until the transaction ends: of two rotations, one waits.
+pub(crate) fn lock(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    id: AgentApiKeyId,
+) -> Result<Option<AgentApiKeyRow>> {
+    macro_rules! row {
+        () => {
+            agent_api_keys::table
+                .find((organization, id))
+                .filter(agent_api_keys::agent_id.eq(agent))
+                .select(AgentApiKeyRow::as_select())
+        };
+    }
+    Ok(match db {
+        Db::Pg(c) => row!().for_update().first(&mut **c).optional()?,
+        Db::Sqlite(c) => row!().first(&mut **c).optional()?,
+    })
+}
+
+/// Sets until when a key that was replaced is accepted.
+pub(crate) fn retire(
+    db: &mut Db,
+    organization: OrganizationId,
+    id: AgentApiKeyId,
+    until: Timestamp,
+) -> Result<()> {
+    each!(db, c => diesel::update(agent_api_keys::table.find((organization, id)))
+        .set(agent_api_keys::retires_at.eq(Some(until)))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Which keys of an organisation are wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) status: Option<AgentApiKeyStatus>,
+    pub(crate) search: Option<String>,
+}
+
+/// The organisation's keys that are wanted at a moment, as a boxed query.
+macro_rules! wanted {
+    ($organization:expr, $wanted:expr, $now:expr) => {{
+        let (wanted, now): (&Wanted, Timestamp) = ($wanted, $now);
+        let mut query = agent_api_keys::table
+            .filter(agent_api_keys::org_id.eq($organization))
+            .into_boxed();
+        if let Some(agent) = wanted.agent {
+            query = query.filter(agent_api_keys::agent_id.eq(agent));
+        }
+        if let Some(search) = &wanted.search {
+            query = query.filter(
+                lower(agent_api_keys::name)
+                    .like(containing(search))
+                    .escape('\\')
+                    .or(agent_api_keys::prefix.eq(search.clone())),
+            );
+        }
+        let retired = || agent_api_keys::retires_at.le(Some(now)).assume_not_null();
+        let stays = || {
+            agent_api_keys::revoked_at.is_null().and(
+                agent_api_keys::retires_at
+                    .is_null()
+                    .or(agent_api_keys::retires_at.gt(Some(now)).assume_not_null()),
+            )
+        };
+        match wanted.status {
+            None => query,
+            Some(AgentApiKeyStatus::Revoked) => {
+                query.filter(agent_api_keys::revoked_at.is_not_null().or(retired()))
+            }
+            Some(AgentApiKeyStatus::Expired) => {
+                query.filter(stays()).filter(agent_api_keys::expires_at.le(now))
+            }
+            Some(AgentApiKeyStatus::Rotating) => query
+                .filter(stays())
+                .filter(agent_api_keys::retires_at.is_not_null())
+                .filter(agent_api_keys::expires_at.gt(now)),
+            Some(AgentApiKeyStatus::Active) => query
+                .filter(stays())
+                .filter(agent_api_keys::retires_at.is_null())
+                .filter(agent_api_keys::expires_at.gt(now)),
+        }
+    }};
+}
+
+/// How many keys of the organisation are wanted.
+pub(crate) fn count_all(
+    db: &mut Db,
+    organization: OrganizationId,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<i64> {
+    Ok(each!(db, c => wanted!(organization, wanted, now).count().get_result(c))?)
+}
+
+/// A page of the organisation's keys with one more, the newest first.
+pub(crate) fn page_of_all(
+    db: &mut Db,
+    organization: OrganizationId,
+    wanted: &Wanted,
+    now: Timestamp,
+    page: &PageRequest,
+) -> Result<Vec<AgentApiKeyRow>> {
+    Ok(each!(db, c => {
+        let mut query = wanted!(organization, wanted, now)
+            .order(agent_api_keys::id.desc())
+            .limit(page.fetch())
+            .select(AgentApiKeyRow::as_select());
+        if let Some(cursor) = page.cursor {
+            query = query.filter(agent_api_keys::id.lt(AgentApiKeyId::from_uuid(cursor.0)));
+        }
+        query.load(c)
+    })?)
+}
+
+/// The names of agents that are not deleted.
+pub(crate) fn agent_names(
+    db: &mut Db,
+    organization: OrganizationId,
+    wanted: &[AgentId],
+) -> Result<HashMap<AgentId, String>> {
+    let rows: Vec<(AgentId, String)> = each!(db, c => agents::table
+        .filter(agents::org_id.eq(organization))
+        .filter(agents::id.eq_any(wanted.to_vec()))
+        .filter(agents::deleted_at.is_null())
+        .select((agents::id, agents::name))
+        .load(c))?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The first agents by name that may have keys.
+pub(crate) fn agents_by_name(
+    db: &mut Db,
+    organization: OrganizationId,
+    most: i64,
+) -> Result<Vec<(AgentId, String)>> {
+    Ok(each!(db, c => agents::table
+        .filter(agents::org_id.eq(organization))
+        .filter(agents::deleted_at.is_null())
+        .filter(agents::status.ne("revoked"))
+        .order((agents::name, agents::id))
+        .limit(most)
+        .select((agents::id, agents::name))
+        .load(c))?)
+}
+
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
 /// Revokes a key. `false`: it was revoked before.
 pub(crate) fn revoke(
     db: &mut Db,
@@ -164,18 +339,28 @@ pub(crate) fn by_digest(db: &mut Db, digest: &[u8]) -> Result<Option<AgentApiKey
         .optional())?)
 }
 
+/// The organisation's key of that digest.
+pub(crate) fn by_digest_of(
+    db: &mut Db,
+    organization: OrganizationId,
+    digest: &[u8],
+) -> Result<Option<AgentApiKeyRow>> {
+    Ok(by_digest(db, digest)?.filter(|row| row.org_id == organization))
+}
+
 /// Notes a use, unless a later one was noted.
 pub(crate) fn touch(
     db: &mut Db,
     organization: OrganizationId,
     id: AgentApiKeyId,
     now: Timestamp,
+    from: Option<&str>,
 ) -> Result<()> {
     let earlier = agent_api_keys::last_used_at
         .is_null()
         .or(agent_api_keys::last_used_at.lt(Some(now)).assume_not_null());
     each!(db, c => diesel::update(agent_api_keys::table.find((organization, id)).filter(earlier))
-        .set(agent_api_keys::last_used_at.eq(Some(now)))
+        .set((agent_api_keys::last_used_at.eq(Some(now)), agent_api_keys::last_used_from.eq(from)))
         .execute(c))?;
     Ok(())
 }

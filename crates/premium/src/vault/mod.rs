@@ -1,9 +1,10 @@
 //! The vault: secrets of others (API keys, passwords, certificates) at paths, in versions, encrypted in an envelope, and
-//! handed over to nobody but the agent that may read them, sealed to a key that it signed.
+//! handed over to the agent that may read them, sealed to a key that it signed; and to a person only as [`reveals`] has it.
 //!
-//! [`envelope`] encrypts, [`root`] and [`keys`] hold the keys, [`service`] and [`lifecycle`] are for people, who never get a
-//! value, [`reads`] is for agents. Nothing here decides whether an agent may read: that is the verified action.
+//! [`envelope`] encrypts, [`root`] and [`keys`] hold the keys, [`service`] and [`lifecycle`] are for people and answer no
+//! value, [`reads`], [`writes`] and [`lists`] are for agents. Nothing here decides whether an agent may: that is the verified action.
 
+mod agent_routes;
 pub mod cli;
 pub mod envelope;
 mod fail_point;
@@ -12,12 +13,14 @@ mod keys;
 pub mod kinds;
 mod kms;
 pub mod lifecycle;
+pub mod lists;
 pub mod model;
 mod operating;
 mod pages;
 pub mod passphrase;
 pub mod path;
 pub mod reads;
+pub mod reveals;
 pub mod root;
 mod root_file;
 pub mod rotation;
@@ -26,6 +29,7 @@ mod routes;
 pub mod service;
 mod store;
 mod vault_page;
+pub mod writes;
 
 use aim_core::Permission;
 use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
@@ -41,6 +45,8 @@ pub mod permission {
     aim_core::permissions! { SECRETS:
         SecretsRead = "secrets:read", Member, "See which secrets there are and their versions, never their values";
         SecretsWrite = "secrets:write", Manager, "Write, delete, destroy and roll back secrets, and look values up";
+        SecretsReveal = "secrets:reveal", Admin, "See a secret's value as a person, and approve that somebody else does";
+        VaultRevealMode = "vault:reveal_mode", Admin, "Set whether people may see values";
         VaultUnseal = "vault:unseal", Admin, "Give the vault its passphrase";
         VaultKeys = "vault:keys", Admin, "Rotate the vault's keys, replace its root key, and seal it";
     }
@@ -83,10 +89,13 @@ impl Module for Vault {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+        reveals::routes::register(config);
+        agent_routes::register(config);
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {
         pages::register(console, &self.service);
+        reveals::pages::register(console, &self.service);
     }
 
     fn permissions(&self) -> &'static [Permission] {

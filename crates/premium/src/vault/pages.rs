@@ -1,5 +1,5 @@
-//! The page "Secrets": which there are, and one of them with its versions. It shows no value, and the API that it calls
-//! answers none.
+//! The page "Secrets": which there are, and one of them with its versions. It shows no value: seeing one is a
+//! request of its own, in [`super::reveals`].
 //!
 //! A secret is looked at as `/secrets?path=…`, because a path may hold segments that browsers take for steps.
 
@@ -7,7 +7,7 @@ use actix_web::web;
 use aim_core::{Error, Result};
 use aim_platform::{
     Query,
-    console::{ConsoleRegistry, Frame, Names, NavEntry, NavSection, PageResult, Panel, Viewing, ui},
+    console::{ConsoleRegistry, Frame, Names, NavEntry, NavSection, Page, PageResult, Panel, Viewing, ui},
 };
 use askama::Template;
 use serde::Deserialize;
@@ -19,7 +19,8 @@ use super::{
         VersionState,
     },
     path::SecretPath,
-    permission::{SecretsRead, SecretsWrite},
+    permission::{SecretsRead, SecretsReveal, SecretsWrite},
+    reveals::pages::{SHOWN_ONCE, SecretReveals},
     service::VaultService,
 };
 
@@ -185,6 +186,8 @@ struct SecretsPage<'a> {
     status: Panel<VaultStatus>,
     list: SecretList,
     filtered: bool,
+    /// How many people wait until the viewer lets them see a value.
+    waiting: usize,
     forms: Vec<KindForm>,
 }
 
@@ -207,6 +210,8 @@ struct SecretPage<'a> {
     names: Names,
     /// The parts of the path that lead to it, with the prefix that each stands for.
     steps: Vec<(String, String)>,
+    /// Seeing its value, for whoever may.
+    reveals: Option<SecretReveals>,
 }
 
 impl SecretPage<'_> {
@@ -247,6 +252,7 @@ async fn secrets_page(
         frame: &viewing.frame,
         list: service.list(&viewing.ctx, query.0.query()).await?,
         filtered: query.0.is_filtered(),
+        waiting: SecretReveals::waiting_for(&viewing, &service).await?,
         query: &query.0,
         status,
         forms: KindForm::all(),
@@ -266,10 +272,11 @@ async fn secret_page(viewing: &Viewing<SecretsRead>, path: &str, service: &Vault
         frame: &viewing.frame,
         form: KindForm::of(view.secret.kind),
         steps: steps_to(path.as_str()),
+        reveals: SecretReveals::of(viewing, service, path.as_str()).await?,
         view,
         names,
     };
-    viewing.page(path.as_str(), &page)
+    viewing.page(Page::new(path.as_str()).script(SHOWN_ONCE), &page)
 }
 
 /// `payments/stripe/live`: `payments` with `payments/`, `stripe` with `payments/stripe/`.

@@ -30,9 +30,9 @@ use super::{
 /// The capability that a read takes.
 pub const READ_ACTION: &str = "secret:read";
 /// The scheme whose signatures cover the body (RFC 9421 with `content-digest`).
-const COVERING_SCHEME: &str = "rfc9421";
+pub(super) const COVERING_SCHEME: &str = "rfc9421";
 /// The member of the context that the vault writes itself.
-const OWN_CONTEXT: &str = "secret";
+pub(super) const OWN_CONTEXT: &str = "secret";
 
 /// What an agent asks for.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -168,8 +168,7 @@ impl VaultService {
                         // Whoever sealed the vault meanwhile is heard at once, on every node.
                         refuse_sealed(db)?;
                         with_the_keys_of_now(db, &ctx, &root, &keys, |db, keys| {
-                            let found = look(db, ctx.organization, &path, version);
-                            opened(&ctx, keys, &path, version, found.map_err(aim_store::Error::into_core)?)
+                            take(db, &ctx, keys, &path, version)
                         })
                     })
                     .await?
@@ -344,6 +343,18 @@ fn look(
     }))
 }
 
+/// The plaintext of a version that may be handed over, looked up now.
+pub(super) fn take(
+    db: &mut Db,
+    ctx: &Ctx,
+    keys: &OrganizationKeys,
+    path: &SecretPath,
+    version: Option<i64>,
+) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
+    let found = look(db, ctx.organization, path, version).map_err(aim_store::Error::into_core)?;
+    opened(ctx, keys, path, version, found)
+}
+
 /// The plaintext of a version that may be handed over.
 fn opened(
     ctx: &Ctx,
@@ -392,11 +403,11 @@ fn opened(
     Ok((secret, plaintext))
 }
 
-fn nothing_there() -> Error {
+pub(super) fn nothing_there() -> Error {
     Error::new(Code::NotFound, "there is no secret at this path")
 }
 
-fn unusable_key(error: SealingError) -> Error {
+pub(super) fn unusable_key(error: SealingError) -> Error {
     Error::field(
         "seal_to",
         format!("{error}; send a fresh one in base64url without padding"),

@@ -23,6 +23,7 @@ use super::{
     path::SecretPath,
     root::{Keeper, Root, RootState},
     store::{self, NewVersionRow, SealedRow, SecretRow, VersionRow},
+    writes::Content,
 };
 
 /// The most places that a looked up value is told of.
@@ -64,29 +65,13 @@ impl VaultService {
     /// `vault.sealed`; `vault.integrity`.
     pub async fn put(&self, ctx: &Ctx, path: SecretPath, request: PutSecret) -> Result<SecretView> {
         refuse_agents(ctx)?;
-        let (wish, fields) = request.check(ctx.now)?;
-        let plaintext = Arc::new(fields.plaintext(wish.kind)?);
-        let fields = Arc::new(fields);
+        let content = Content::of(path, request, ctx.now)?;
         let (root, cached) = self.opened(ctx).await?;
         let ctx = ctx.clone();
         self.store
             .write(ctx.organization, move |db| {
                 let keys = in_transaction(db, &ctx, &root, cached.as_ref())?;
-                let mut draft = Draft::take(db, &ctx, &keys, &path)?;
-                draft.check_cas(wish.cas)?;
-                draft.describe(&wish);
-                let written = NewVersion {
-                    kind: wish.kind.as_str(),
-                    fields: &fields,
-                    plaintext: &plaintext,
-                    rolled_back_from: None,
-                };
-                let destroyed = draft.add(db, &ctx, &keys, &path, &written)?;
-                if let Some(tags) = &wish.tags {
-                    store::set_tags(db, ctx.organization, draft.row.id, tags)?;
-                }
-                let facts = json!({"version": draft.row.current_version, "kind": draft.row.kind, "destroyed": destroyed});
-                draft.finish(db, &ctx, &keys, &path, "secret.written", facts)
+                content.write(db, &ctx, &keys, None)
             })
             .await
             .inspect(|_| fail_point::reached("vault.write.committed"))
@@ -352,7 +337,12 @@ pub(super) struct Draft {
 
 impl Draft {
     /// The secret at `path`, or a new one.
-    fn take(db: &mut Db, ctx: &Ctx, keys: &OrganizationKeys, path: &SecretPath) -> aim_store::Result<Self> {
+    pub(super) fn take(
+        db: &mut Db,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+    ) -> aim_store::Result<Self> {
         if let Some(draft) = Self::existing(db, ctx, keys, path)? {
             return Ok(draft);
         }
@@ -400,7 +390,7 @@ impl Draft {
         }))
     }
 
-    fn check_cas(&self, cas: Option<i64>) -> Result<()> {
+    pub(super) fn check_cas(&self, cas: Option<i64>) -> Result<()> {
         let current = self.row.current_version;
         match cas {
             Some(seen) if seen != current => Err(version_conflict(&if current == 0 {
@@ -412,7 +402,7 @@ impl Draft {
         }
     }
 
-    fn describe(&mut self, wish: &Wish) {
+    pub(super) fn describe(&mut self, wish: &Wish) {
         let row = &mut self.row;
         wish.kind.as_str().clone_into(&mut row.kind);
         row.expires_at = wish.expires_at;
@@ -514,10 +504,13 @@ impl Draft {
             facts.insert("changes".to_owned(), json!(self.row.changes));
             facts.insert("head".to_owned(), json!(hex(&digest)));
         }
-        let entry = Entry::event(ctx, event)
+        let mut entry = Entry::event(ctx, event)
             .target("secret", self.row.id)
             .facts(facts)
             .details(json!({"path": self.row.path}));
+        if let Actor::Agent { id, .. } = &ctx.actor {
+            entry = entry.agent(*id);
+        }
         fail_point::reached("vault.write.head_saved");
         aim_audit::append(db, vec![entry])?;
         fail_point::reached("vault.write.recorded");

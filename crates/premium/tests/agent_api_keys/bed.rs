@@ -159,8 +159,12 @@ impl Bed {
 
     /// Makes a key as a manager would, and answers its text.
     pub(crate) async fn key(&self, capabilities: &[&str]) -> String {
+        self.key_of(wish(capabilities)).await
+    }
+
+    pub(crate) async fn key_of(&self, request: NewAgentApiKey) -> String {
         self.keys
-            .create(&self.as_role(Role::Manager), self.agent.id, wish(capabilities))
+            .create(&self.as_role(Role::Manager), self.agent.id, request)
             .await
             .unwrap()
             .api_key
@@ -168,7 +172,11 @@ impl Bed {
 
     /// The context of a request with this key.
     pub(crate) async fn with_key(&self, text: &str) -> aim_core::Result<Ctx> {
-        let caller = self.door.authenticate_text(text, self.now()).await?;
+        self.with_key_from(text, None).await
+    }
+
+    pub(crate) async fn with_key_from(&self, text: &str, from: Option<&str>) -> aim_core::Result<Ctx> {
+        let caller = self.door.authenticate_text(text, self.now(), from).await?;
         assert_eq!((caller.scheme, caller.nonce), ("agent_api_key", None));
         let mut ctx = Ctx::system("test", caller.organization, self.now());
         ctx.actor = caller.actor;
@@ -197,6 +205,8 @@ pub(crate) fn wish(capabilities: &[&str]) -> NewAgentApiKey {
     NewAgentApiKey {
         name: "nightly report".to_owned(),
         capabilities: capabilities.iter().map(|text| (*text).to_owned()).collect(),
+        secret_paths: None,
+        addresses: None,
         expires_at: None,
         expires_in_days: None,
     }

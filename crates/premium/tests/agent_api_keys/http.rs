@@ -200,6 +200,83 @@ async fn each_route_wants_its_permission_and_names_the_field_at_fault() {
 }
 
 #[actix_web::test]
+async fn a_key_used_from_elsewhere_opens_no_route_and_leaves_a_record() {
+    for bed in Bed::all().await {
+        bed.grant("db:*").await;
+        let app = app!(bed);
+        let mut request = crate::bed::wish(&["db:read"]);
+        request.addresses = Some(vec!["192.0.2.0/24".to_owned()]);
+        let key = bed.key_of(request).await;
+        let vault = format!("/api/v1/agents/{}/key-vault", bed.agent.id);
+        let from = async |peer: &str| {
+            let request = test::TestRequest::get()
+                .uri(&vault)
+                .peer_addr(format!("{peer}:4711").parse().unwrap())
+                .insert_header(("x-api-key", key.as_str()));
+            test::call_service(&app, request.to_request())
+                .await
+                .status()
+                .as_u16()
+        };
+        assert_eq!((from("192.0.2.7").await, from("198.51.100.7").await), (200, 403));
+        assert!(bed.audited().await.contains(&"authentication.refused".to_owned()));
+    }
+}
+
+#[actix_web::test]
+async fn rotation_listing_and_recognition_work_over_http() {
+    for bed in Bed::all().await {
+        bed.grant("db:*").await;
+        let app = app!(bed);
+        let path = format!("/api/v1/agents/{}/api-keys", bed.agent.id);
+        let body = json!({"name": "nightly", "capabilities": ["db:read"], "secret_paths": ["a/*"], "addresses": ["::1"]});
+        let (status, made) = call!(app, post, path, ("x-test-role", "manager"), Some(body));
+        assert_eq!((status, &made["addresses"]), (201, &json!(["::1"])));
+        let rotate = format!("{path}/{}/rotate", made["id"].as_str().unwrap());
+        let (status, new) = call!(
+            app,
+            post,
+            rotate,
+            ("x-test-role", "manager"),
+            Some(json!({"overlap_seconds": 5}))
+        );
+        assert_eq!((status, &new["rotated_from"]), (201, &made["id"]));
+        let list = "/api/v1/agent-api-keys?status=rotating";
+        let (status, list) = call!(app, get, list, ("x-test-role", "member"), None);
+        assert_eq!(
+            (status, &list["api_keys"][0]["id"], &list["total"]),
+            (200, &made["id"], &json!(1))
+        );
+        let ask = json!({"token": new["api_key"]});
+        let at = "/api/v1/agent-api-keys/recognise";
+        let (status, said) = call!(app, post, at, ("x-test-role", "manager"), Some(ask.clone()));
+        assert_eq!(
+            (status, &said["known"], &said["key"]["id"]),
+            (200, &json!(true), &new["id"])
+        );
+        assert!(!said.to_string().contains(new["api_key"].as_str().unwrap()));
+        let (status, _) = call!(app, post, at, ("x-test-role", "member"), Some(ask));
+        assert_eq!(status, 403);
+        let (status, problem) = call!(
+            app,
+            post,
+            at,
+            ("x-test-role", "manager"),
+            Some(json!({"token": " "}))
+        );
+        assert_eq!((status, problem["field"].as_str()), (422, Some("token")));
+        let (status, _) = call!(
+            app,
+            get,
+            "/api/v1/agent-api-keys?status=x",
+            ("x-test-role", "member"),
+            None
+        );
+        assert!(status == 400 || status == 422);
+    }
+}
+
+#[actix_web::test]
 async fn every_operation_of_a_premium_module_carries_the_editions_mark() {
     let bed = Bed::all().await.remove(0);
     let premium = aim_premium::modules(&bed.kernel, aim_violations::VerificationService::new(&bed.kernel));
@@ -210,7 +287,7 @@ async fn every_operation_of_a_premium_module_carries_the_editions_mark() {
         .flat_map(|(_, item)| item.as_object().unwrap().values())
         .map(|operation| &operation["x-aim-edition"])
         .collect();
-    assert_eq!(marks, [EDITION_MARKER; 3]);
+    assert_eq!(marks, [EDITION_MARKER; 4]);
     let community: Vec<Arc<dyn Module>> = vec![Arc::new(KeyVault::new(&bed.kernel))];
     let document = serde_json::to_string(&openapi_of(&community, &edition())).unwrap();
     assert!(!document.contains(EDITION_MARKER) && !document.contains("/api-keys"));

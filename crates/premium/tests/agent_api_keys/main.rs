@@ -8,6 +8,10 @@ mod creation;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod narrowing;
+#[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod use_of_keys;

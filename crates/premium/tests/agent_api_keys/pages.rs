@@ -61,6 +61,11 @@ impl Module for Surroundings {
 
 /// A tab of the agent's page for somebody with `role`: status and HTML.
 async fn tab(bed: &Bed, role: &str, slug: &str) -> (u16, String) {
+    page(bed, role, &format!("/agents/{}/{slug}", bed.agent.id)).await
+}
+
+/// A page for somebody with `role`: status and HTML.
+async fn page(bed: &Bed, role: &str, target: &str) -> (u16, String) {
     let mut modules: Vec<Arc<dyn Module>> = vec![
         Arc::new(Surroundings(bed.organization)),
         Arc::new(KeyVault::new(&bed.kernel)),
@@ -83,7 +88,7 @@ async fn tab(bed: &Bed, role: &str, slug: &str) -> (u16, String) {
     )
     .await;
     let request = test::TestRequest::get()
-        .uri(&format!("/agents/{}/{slug}", bed.agent.id))
+        .uri(target)
         .insert_header(("x-role", role))
         .insert_header((header::ACCEPT, "text/html"))
         .to_request();
@@ -124,5 +129,42 @@ async fn the_key_vault_tab_leads_there_and_offers_nothing_for_sale() {
             let link = format!("/agents/{}/secrets\">Manage", bed.agent.id);
             assert_eq!(html.contains(&link), linked, "{role}");
         }
+    }
+}
+
+#[actix_web::test]
+async fn the_page_lists_all_keys_with_their_limits_and_lets_managers_change_them() {
+    for bed in Bed::all().await {
+        let (status, html) = page(&bed, "manager", "/agent-keys").await;
+        assert!(
+            status == 200 && html.contains("No keys yet") && html.contains("id=\"new-key\""),
+            "{html}"
+        );
+        bed.grant("db:*").await;
+        let mut request = crate::bed::wish(&["db:read"]);
+        request.secret_paths = Some(vec!["payments/*".to_owned()]);
+        request.addresses = Some(vec!["10.0.0.0/8".to_owned()]);
+        let key = bed.key_of(request).await;
+        let (_, html) = page(&bed, "manager", "/agent-keys").await;
+        for text in [
+            "reader",
+            "payments/*",
+            "10.0.0.0/8",
+            "/rotate\"",
+            "DELETE /api/v1/agents/",
+            "id=\"recognise\"",
+        ] {
+            assert!(html.contains(text), "{text}: {html}");
+        }
+        assert!(!html.contains(&key));
+        let (status, html) = page(&bed, "member", "/agent-keys?status=active&agent_id=&search=").await;
+        assert!(status == 200 && html.contains("payments/*"));
+        assert!(
+            !html.contains("/rotate\"") && !html.contains("id=\"new-key\"") && !html.contains("recognise")
+        );
+        let (_, html) = page(&bed, "member", "/agent-keys?status=revoked").await;
+        assert!(html.contains("No key fits these filters"));
+        assert_eq!(page(&bed, "member", "/agent-keys?status=x").await.0, 422);
+        assert_eq!(page(&bed, "viewer", "/agent-keys").await.0, 403);
     }
 }

@@ -149,6 +149,23 @@ impl Bed {
         effect: &'static str,
         resources: &'static str,
     ) {
+        self.grant_action(organization, agent, "secret:read", effect, &[resources])
+            .await;
+    }
+
+    /// Lets an agent use a capability on what the patterns cover, or not.
+    pub(crate) async fn grant_action(
+        &self,
+        organization: OrganizationId,
+        agent: &SeededAgent,
+        capability: &'static str,
+        effect: &'static str,
+        resources: &[&str],
+    ) {
+        let scope = match resources {
+            [] => json!({}),
+            resources => json!({"resources": resources}),
+        };
         let (now, agent, id) = (self.kernel.now(), agent.id, GrantId::generate(self.kernel.now()));
         self.kernel
             .store
@@ -159,9 +176,9 @@ impl Bed {
                             grants::org_id.eq(organization),
                             grants::id.eq(id),
                             grants::agent_id.eq(agent),
-                            grants::capability.eq("secret:read"),
+                            grants::capability.eq(capability),
                             grants::effect.eq(effect),
-                            grants::scope.eq(Json(json!({"resources": [resources]}))),
+                            grants::scope.eq(Json(scope.clone())),
                             grants::reason.eq(""),
                             grants::granted_by.eq("system:test"),
                             grants::granted_at.eq(now),

@@ -2,6 +2,8 @@
 //! on which databases may be created.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod bed;
 #[cfg(test)]
 mod canary;
@@ -19,6 +21,8 @@ mod operating;
 mod pages;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod reveals;
 #[cfg(test)]
 mod root_key;
 #[cfg(test)]

@@ -239,3 +239,44 @@ async fn the_page_of_the_vault_shows_its_keys_and_to_administrators_what_can_be_
         assert_eq!(status, 403);
     }
 }
+
+#[actix_web::test]
+async fn an_administrator_finds_reveals_on_the_secrets_page_and_others_do_not() {
+    for bed in Bed::all().await {
+        bed.put("payments/key", "canary-77").await;
+        let page = async |role: &'static str, target: &'static str| {
+            page_of(&bed, bed.organization, role, target).await
+        };
+        let secret = "/secrets?path=payments/key";
+        let (_, html) = page("admin", secret).await;
+        assert!(
+            html.contains("id=\"reveal\"") && html.contains("shows values to nobody"),
+            "{html}"
+        );
+        assert!(!html.contains("id=\"reveal-value\""));
+        bed.database
+            .sql(match bed.database.kind {
+                "sqlite" => "INSERT INTO vault_reveal_settings SELECT id, 'second_person', 'user:x', 0 FROM organizations",
+                _ => "INSERT INTO vault_reveal_settings SELECT id, 'second_person', 'user:x', now() FROM organizations",
+            })
+            .await;
+        let (_, html) = page("admin", secret).await;
+        assert!(
+            html.contains("id=\"reveal-value\"")
+                && html.contains("Ask for it")
+                && html.contains("shown-once.js")
+        );
+        let (_, html) = page("manager", secret).await;
+        assert!(!html.contains("id=\"reveal\"") && !html.contains("/api/v1/vault/reveal"));
+        let (status, html) = page("admin", "/secrets/reveals").await;
+        assert!(
+            status == 200 && html.contains("Nobody saw a value") && html.contains("id=\"reveal-mode\""),
+            "{html}"
+        );
+        assert_eq!(page("manager", "/secrets/reveals").await.0, 403);
+        assert_eq!(page("admin", "/secrets/reveals?state=x").await.0, 422);
+        let (status, html) = page("admin", "/secrets/reveals?state=pending&path=payments/key").await;
+        assert!(status == 200 && html.contains("Nothing fits these filters"));
+        assert!(!html.contains("canary-77"));
+    }
+}

@@ -225,6 +225,7 @@ async fn a_read_wants_a_signature_that_covers_the_key() {
             credential: AgentCredential::Limited {
                 id: uuid::Uuid::from_u128(1),
                 capabilities: vec!["*".to_owned()],
+                limits: aim_core::ctx::CredentialLimits::default(),
             },
         };
         assert_eq!(

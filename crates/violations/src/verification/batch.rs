@@ -12,8 +12,7 @@ use aim_core::{
 };
 use aim_crypto::digest::{self, hex};
 use aim_decision::{
-    Call, CapabilityName, CapabilityPattern, Credential, DeciderKind, Inputs, Outcome, Verdict,
-    canonical_bytes, decide,
+    Call, CapabilityName, Credential, DeciderKind, Inputs, Outcome, Verdict, canonical_bytes, decide,
 };
 use aim_platform::{NonceClaim, Refusal, Refusals, extract::replayed};
 use aim_store::{Db, Scope, Store};
@@ -315,7 +314,7 @@ fn lock_counters(
     Ok(())
 }
 
-fn credential(actor: &Actor) -> aim_store::Result<Credential> {
+pub(super) fn credential(actor: &Actor) -> aim_store::Result<Credential> {
     match actor {
         Actor::Agent {
             credential: AgentCredential::Key { fingerprint },
@@ -324,22 +323,33 @@ fn credential(actor: &Actor) -> aim_store::Result<Credential> {
             fingerprint: fingerprint.clone(),
         }),
         Actor::Agent {
-            credential: AgentCredential::Limited { id, capabilities },
+            credential:
+                AgentCredential::Limited {
+                    id,
+                    capabilities,
+                    limits,
+                },
             ..
         } => {
-            let capabilities: std::result::Result<Vec<CapabilityPattern>, _> = capabilities
-                .iter()
-                .cloned()
-                .map(CapabilityPattern::try_from)
-                .collect();
-            let capabilities = capabilities.map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
+            let secret_paths = limits.secret_paths.as_deref().map(parsed).transpose()?;
             Ok(Credential::Limited {
                 id: *id,
-                capabilities,
+                capabilities: parsed(capabilities)?,
+                secret_paths,
+                addresses: aim_platform::standing::address_limit(limits)?,
             })
         }
         _ => Err(Error::forbidden("an agent's credential").into()),
     }
+}
+
+/// What a credential's row lists, read.
+fn parsed<T: TryFrom<String, Error = aim_decision::Invalid>>(texts: &[String]) -> aim_store::Result<Vec<T>> {
+    texts
+        .iter()
+        .cloned()
+        .map(|text| T::try_from(text).map_err(|error| aim_store::Error::Corrupt(error.to_string())))
+        .collect()
 }
 
 fn credential_text(credential: &Credential) -> String {

@@ -5,6 +5,7 @@
 //! transaction; [`service`] is what callers use.
 
 pub mod batch;
+mod foresight;
 pub mod model;
 pub(crate) mod pages;
 pub mod routes;
@@ -13,6 +14,7 @@ mod snapshot;
 mod store;
 
 pub use batch::LookUp;
+pub use foresight::Foresight;
 pub use model::{ActionRequest, AuditPlace, DecisionView, ResultReport, ReviewRequest};
 pub use service::VerificationService;
 pub(crate) use snapshot::SNAPSHOT_NOTE;

@@ -384,6 +384,7 @@ fn caller(head: &RequestHead<'_>) -> Result<Authenticated> {
             credential: AgentCredential::Limited {
                 id: uuid_at(head.now),
                 capabilities: Vec::new(),
+                limits: aim_core::ctx::CredentialLimits::default(),
             },
         },
         None => Actor::User {

@@ -203,6 +203,8 @@ pub(super) fn short(code: &str) -> String {
         "capability.denied" => "Forbidden by a grant".to_owned(),
         "policy.denied" => "Forbidden by a policy".to_owned(),
         "credential.capability_not_included" => "Not in its credential".to_owned(),
+        "credential.secret_not_included" => "Secret not in its credential".to_owned(),
+        "credential.address_not_allowed" => "Used from elsewhere".to_owned(),
         "none" => "–".to_owned(),
         code => {
             let (noun, rest) = code.split_once('.').unwrap_or(("", code));
