@@ -146,11 +146,13 @@ impl VaultService {
             });
         }
         let keys = keys.ok_or_else(nothing_there)?;
+        let caller = ctx;
         let (ctx, ids) = (
             ctx.clone(),
             (decision.agent_id.to_string(), decision.id.to_string()),
         );
-        let (secret, sealed) = self
+        let wanted = path.clone();
+        let sealing = self
             .store
             .read(ctx.organization, move |db| {
                 let (agent, decision) = &ids;
@@ -169,7 +171,14 @@ impl VaultService {
                     })?;
                 Ok((secret, sealed))
             })
-            .await?;
+            .await;
+        let (secret, sealed) = match sealing {
+            Ok(sealing) => sealing,
+            Err(error) => {
+                self.note_undelivered(caller, &decision, &wanted, &error).await?;
+                return Err(error);
+            }
+        };
         Ok(ReadReply {
             decision,
             secret: Some(secret),
@@ -185,6 +194,28 @@ impl VaultService {
 }
 
 impl VaultService {
+    /// The decision said yes and nothing was handed over: the log says so too.
+    async fn note_undelivered(
+        &self,
+        ctx: &Ctx,
+        decision: &DecisionView,
+        path: &SecretPath,
+        error: &Error,
+    ) -> Result<()> {
+        let entry = Entry::event(ctx, "secret.not_delivered")
+            .agent(decision.agent_id)
+            .target("decision", decision.id)
+            .outcome("refused")
+            .facts(json!({"code": error.code.slug()}))
+            .details(json!({"path": path.as_str()}));
+        self.store
+            .write(ctx.organization, move |db| {
+                aim_audit::append(db, vec![entry.clone()])?;
+                Ok(())
+            })
+            .await
+    }
+
     /// Decides the read, as every action is decided.
     async fn decide(
         &self,
@@ -246,8 +277,8 @@ impl VaultService {
                 let entry = Entry::event(&caller, "secret.approval_used")
                     .agent(decision.agent_id)
                     .target("decision", id)
-                    .facts(json!({"version": request.version, "seal_to": request.seal_to}))
-                    .details(json!({"path": path.as_str()}));
+                    .facts(json!({"version": request.version, "seal_to": request.seal_to, "delivery": "sealed_after_approval"}))
+                    .details(json!({"path": path.as_str(), "source_ip": caller.source_ip}));
                 aim_audit::append(db, vec![entry])?;
                 Ok(())
             })
