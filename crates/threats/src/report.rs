@@ -80,7 +80,9 @@ pub fn report(db: &mut Db, limits: &ThreatLimits, sightings: &[Sighting]) -> Res
         if response == Response::Off {
             continue;
         }
-        let name = seen.agent.and_then(|agent| names.get(&(seen.organization, agent)));
+        let name = seen
+            .agent
+            .and_then(|agent| names.get(&(seen.organization, agent)));
         let about = Subject {
             organization: seen.organization,
             agent: seen.agent,

@@ -178,10 +178,7 @@ impl FindingRow {
         self.count += hit.count;
         self.last_seen_at = self.last_seen_at.max(hit.at);
         let before = parse_severity(&self.severity).unwrap_or(Severity::Low);
-        before
-            .max(hit.severity)
-            .as_str()
-            .clone_into(&mut self.severity);
+        before.max(hit.severity).as_str().clone_into(&mut self.severity);
     }
 }
 

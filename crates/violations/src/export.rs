@@ -115,11 +115,7 @@ pub type Piece<Position> = (Vec<u8>, Option<Position>);
 ///
 /// # Errors
 /// That of the first piece.
-pub async fn file<Position, Next, Making>(
-    format: Format,
-    name: &str,
-    next: Next,
-) -> Result<HttpResponse>
+pub async fn file<Position, Next, Making>(format: Format, name: &str, next: Next) -> Result<HttpResponse>
 where
     Position: 'static,
     Next: Fn(Option<Position>) -> Making + 'static,

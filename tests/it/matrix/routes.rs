@@ -150,6 +150,8 @@ fn needs(name: &'static str) -> Permission {
         ("secrets:read", Role::Member),
         ("secrets:write", Role::Manager),
         ("vault:unseal", Role::Admin),
+        ("secrets:audit", Role::Manager),
+        ("honeytokens:write", Role::Admin),
     ];
     let community = permission::COMMUNITY
         .iter()
@@ -231,8 +233,30 @@ pub fn routes(premium: bool) -> Vec<Route> {
             ),
         ]);
         table.extend(vault());
+        table.extend(accesses_to_secrets());
     }
     table
+}
+
+fn accesses_to_secrets() -> Vec<Route> {
+    let (audit, bait) = (|| people("secrets:audit"), || people("honeytokens:write"));
+    let thresholds = "/api/v1/vault/access/thresholds";
+    vec![
+        get("/api/v1/vault/access", audit()),
+        get("/api/v1/vault/access/summary", audit()),
+        get("/api/v1/vault/access/unused", audit()),
+        get("/api/v1/vault/access/broad-grants", audit()),
+        get(thresholds, audit()),
+        Route {
+            method: Method::PUT,
+            path: thresholds,
+            who: bait(),
+            success: 200,
+        },
+        get("/api/v1/vault/honeytokens", bait()),
+        post("/api/v1/vault/honeytokens", bait(), 201),
+        delete("/api/v1/vault/honeytokens/{path}", bait()),
+    ]
 }
 
 fn vault() -> Vec<Route> {

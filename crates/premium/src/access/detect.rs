@@ -297,7 +297,8 @@ pub(super) fn unusual_hour(findings: &mut Findings, thresholds: &Thresholds, tou
         touch.row.path,
         hour_of(touch.row.at).format("%Y-%m-%d %H:%M UTC")
     );
-    let values = json!({"why": why, "hour": hour_of(touch.row.at), "days_known": days, "reads_before": pair.approved});
+    let values =
+        json!({"why": why, "hour": hour_of(touch.row.at), "days_known": days, "reads_before": pair.approved});
     findings.add(Kind::UnusualHour, touch, Severity::Low, values, summary);
 }
 

@@ -104,6 +104,10 @@ mod tests {
         ];
         assert_eq!(kinds.len(), DETECTORS.len());
         assert!(kinds.iter().all(|kind| kind.detector().is_some()));
-        assert!(DETECTORS.iter().all(|added| Detector::parse(added.name).is_none()));
+        assert!(
+            DETECTORS
+                .iter()
+                .all(|added| Detector::parse(added.name).is_none())
+        );
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 use super::{
     detect::{self, BASELINE_DAYS, Company, Denials, Findings, Pair},
-    model::PEOPLE,
+    model::{ALL, PEOPLE},
     records::{Touch, Understood, understand},
     settings::Thresholds,
     store::{self, AccessRow, HourRow, PairRow},
@@ -34,6 +34,8 @@ const REMEMBERED: usize = 50_000;
 const ROWS: usize = 250;
 
 type PairKey = (OrganizationId, String, AgentId);
+/// The hours of a batch, which no table has yet.
+type Hours = BTreeMap<(PairKey, Timestamp), HourRow>;
 
 /// What is remembered from batch to batch.
 #[derive(Default)]
@@ -71,9 +73,7 @@ pub(super) fn follower(kernel: &Kernel) -> Follower {
         async move {
             let mut memory = memory.lock_owned().await;
             let outcome = store
-                .read(Scope::Installation, move |db| {
-                    consider(db, &mut memory, &records)
-                })
+                .read(Scope::Installation, move |db| consider(db, &mut memory, &records))
                 .await?;
             let Some(outcome) = outcome else {
                 return Ok(None);
@@ -105,9 +105,9 @@ async fn write_rows(store: &Store, outcome: &Outcome) -> Result<()> {
     let undelivered = outcome.undelivered.clone();
     store
         .write(Scope::Installation, move |db| {
-            undelivered
-                .iter()
-                .try_for_each(|(organization, agent, id)| store::set_undelivered(db, *organization, *agent, *id))
+            undelivered.iter().try_for_each(|(organization, agent, id)| {
+                store::set_undelivered(db, *organization, *agent, *id)
+            })
         })
         .await
 }
@@ -137,11 +137,8 @@ struct Batch {
 
 impl Batch {
     fn of(db: &mut Db, understood: &Understood, first: i64) -> aim_store::Result<Self> {
-        let mut organizations: Vec<OrganizationId> = understood
-            .touches
-            .iter()
-            .map(|touch| touch.row.org_id)
-            .collect();
+        let mut organizations: Vec<OrganizationId> =
+            understood.touches.iter().map(|touch| touch.row.org_id).collect();
         organizations.sort_unstable();
         organizations.dedup();
         let thresholds = store::settings(db, &organizations)?
@@ -161,7 +158,7 @@ impl Batch {
 
     fn run(self, db: &mut Db, memory: &mut Memory, understood: Understood) -> aim_store::Result<Outcome> {
         let mut findings = Findings::default();
-        let mut hours: BTreeMap<(PairKey, Timestamp), HourRow> = BTreeMap::new();
+        let mut hours = Hours::new();
         let mut changed: BTreeMap<PairKey, PairRow> = BTreeMap::new();
         for touch in &understood.touches {
             let row = &touch.row;
@@ -173,6 +170,7 @@ impl Batch {
             if let Some(agent) = row.agent_id {
                 self.denials(db, memory, &thresholds, touch, agent, &mut findings)?;
             }
+            count_hour(&mut hours, (row.org_id, ALL.to_owned(), PEOPLE), row);
             if !touch.is_there {
                 continue;
             }
@@ -180,26 +178,11 @@ impl Batch {
             let pair = remembered(db, memory, &key, row.at)?;
             pair.enter(row.at);
             if row.outcome == "approved" && row.agent_id.is_some() {
-                judge(db, &thresholds, touch, pair, &mut findings)?;
+                judge(db, &thresholds, touch, pair, &hours, &mut findings)?;
             }
             detect::count(pair, touch);
             changed.insert(key.clone(), pair.row.clone());
-            let hour = hours
-                .entry((key.clone(), hour_of(row.at)))
-                .or_insert_with(|| HourRow {
-                    org_id: key.0,
-                    path: key.1,
-                    agent_id: key.2,
-                    hour: hour_of(row.at),
-                    approved: 0,
-                    denied: 0,
-                    pending: 0,
-                });
-            match row.outcome.as_str() {
-                "approved" => hour.approved += 1,
-                "denied" => hour.denied += 1,
-                _ => hour.pending += 1,
-            }
+            count_hour(&mut hours, key, row);
         }
         Ok(Outcome {
             rows: understood.touches.into_iter().map(|touch| touch.row).collect(),
@@ -226,8 +209,9 @@ impl Batch {
             std::collections::hash_map::Entry::Vacant(unknown) => {
                 let since = row.at - TimeDelta::minutes(thresholds.denial_minutes);
                 let mut denials = Denials::default();
-                for (at, index, reasons) in
-                    store::denials(db, row.org_id, agent, since, self.first)?.iter().rev()
+                for (at, index, reasons) in store::denials(db, row.org_id, agent, since, self.first)?
+                    .iter()
+                    .rev()
                 {
                     denials.count(*at, *index, &texts(reasons));
                 }
@@ -240,6 +224,25 @@ impl Batch {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Counts an access into its hour.
+fn count_hour(hours: &mut Hours, key: PairKey, row: &AccessRow) {
+    let start = hour_of(row.at);
+    let hour = hours.entry((key.clone(), start)).or_insert_with(|| HourRow {
+        org_id: key.0,
+        path: key.1,
+        agent_id: key.2,
+        hour: start,
+        approved: 0,
+        denied: 0,
+        pending: 0,
+    });
+    match row.outcome.as_str() {
+        "approved" => hour.approved += 1,
+        "denied" => hour.denied += 1,
+        _ => hour.pending += 1,
     }
 }
 
@@ -296,6 +299,7 @@ fn judge(
     thresholds: &Thresholds,
     touch: &Touch,
     pair: &mut Pair,
+    hours: &Hours,
     findings: &mut Findings,
 ) -> aim_store::Result<()> {
     let (organization, path, agent) = (pair.row.org_id, pair.row.path.clone(), pair.row.agent_id);
@@ -321,7 +325,13 @@ fn judge(
     pair.in_hour += 1;
     if pair.wants_limit(thresholds) {
         let from = pair.hour - TimeDelta::days(BASELINE_DAYS);
-        let history = store::reads_by_hour(db, organization, &path, agent, from, pair.hour)?;
+        let known = store::reads_by_hour(db, organization, &path, agent, from, pair.hour)?;
+        let mut history: BTreeMap<Timestamp, i64> = known.into_iter().collect();
+        let key = (organization, path, agent);
+        for ((_, hour), row) in hours.range((key.clone(), from)..(key, pair.hour)) {
+            *history.entry(*hour).or_default() += row.approved;
+        }
+        let history: Vec<(Timestamp, i64)> = history.into_iter().collect();
         pair.limit = Some(detect::limit_of(&history, pair.hour, thresholds));
     }
     detect::unusual_volume(findings, touch, pair);

@@ -126,7 +126,11 @@ fn crc32(bytes: &[u8]) -> u32 {
     for byte in bytes {
         sum ^= u32::from(*byte);
         for _ in 0..8 {
-            sum = if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 };
+            sum = if sum & 1 == 1 {
+                (sum >> 1) ^ 0xEDB8_8320
+            } else {
+                sum >> 1
+            };
         }
     }
     !sum
@@ -200,7 +204,10 @@ impl AccessService {
     pub async fn add_honeytokens(&self, ctx: &Ctx, wanted: PostHoneytokens) -> Result<HoneytokenSecrets> {
         refuse_agents(ctx)?;
         if wanted.paths.is_empty() || wanted.paths.len() > MOST_AT_ONCE {
-            return Err(Error::field("paths", format!("1 to {MOST_AT_ONCE} paths at once")));
+            return Err(Error::field(
+                "paths",
+                format!("1 to {MOST_AT_ONCE} paths at once"),
+            ));
         }
         let note = wanted.note.unwrap_or_default().trim().to_owned();
         if note.chars().count() > LONGEST_NOTE {

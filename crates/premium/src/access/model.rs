@@ -11,6 +11,9 @@ use crate::vault::path::{SecretPath, check_prefix};
 /// The agent that stands for people in counts.
 pub const PEOPLE: AgentId = AgentId::from_uuid(Uuid::nil());
 
+/// The path that stands for all of an organisation's in counts by hour, those that are not there included.
+pub(super) const ALL: &str = "";
+
 /// Marks the ids of accesses.
 #[derive(Debug, Clone, Copy)]
 pub enum AccessKind {}
@@ -214,7 +217,7 @@ impl AccessQuery {
     }
 }
 
-/// Which numbers are wanted: those of a secret, of an agent, of both together, or of all.
+/// Which numbers are wanted: those of a secret, of an agent, of both together, or of the organisation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -239,11 +242,10 @@ pub struct SummaryQuery {
 
 impl SummaryQuery {
     pub(super) fn wanted(&self) -> Result<(Option<String>, Option<AgentId>)> {
-        let (path, agent) = (canonical(self.path.as_deref())?, agent_of(self.agent_id.as_deref())?);
-        if path.is_none() && agent.is_none() {
-            return Err(Error::field("path", "name a path, an agent_id, or both"));
-        }
-        Ok((path, agent))
+        Ok((
+            canonical(self.path.as_deref())?,
+            agent_of(self.agent_id.as_deref())?,
+        ))
     }
 
     pub(super) fn span(&self, now: Timestamp) -> Result<aim_monitoring::activity::model::Span> {
@@ -320,7 +322,7 @@ pub struct AccessSummary {
     pub series: Vec<AccessPoint>,
     /// All of them together.
     pub totals: AccessCounts,
-    /// Who reads it, or what it reads; the latest first, at most a hundred.
+    /// Who reads it, or what it reads; the latest first, at most a hundred. None for the organisation as a whole.
     pub pairs: Vec<PairView>,
     /// The first read that was approved, of these pairs.
     pub first_read_at: Option<Timestamp>,

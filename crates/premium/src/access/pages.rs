@@ -132,11 +132,18 @@ impl PageQuery {
         }
     }
 
+    fn is_of_a_prefix(&self) -> bool {
+        self.of("prefix").is_some() && self.of("agent_id").is_none()
+    }
+
     /// The same as a file.
     fn export(&self) -> String {
         let mut address = "/api/v1/vault/access?format=csv".to_owned();
         for (name, text) in self.filters() {
-            address.push_str(&format!("&{name}={}", utf8_percent_encode(&text, NON_ALPHANUMERIC)));
+            address.push_str(&format!(
+                "&{name}={}",
+                utf8_percent_encode(&text, NON_ALPHANUMERIC)
+            ));
         }
         address
     }
@@ -217,7 +224,7 @@ struct AccessPage<'a> {
     frame: &'a Frame,
     query: &'a PageQuery,
     list: AccessList,
-    numbers: Option<Panel<Numbers>>,
+    numbers: Panel<Numbers>,
     findings: Panel<Vec<FindingView>>,
     names: Names,
     csv: String,
@@ -236,19 +243,15 @@ async fn access_page(
     service: web::Data<AccessService>,
 ) -> PageResult {
     let query = query.0;
-    let list = service.list(&viewing.ctx, query.query().parse()?).await?;
+    let list = service.list(&viewing.ctx, &query.query()).await?;
     let (path, agent_id) = (query.of("path"), query.of("agent_id"));
-    let numbers = if path.is_some() || agent_id.is_some() {
-        let of_them = SummaryQuery {
-            path,
-            agent_id,
-            granularity: Granularity::Day,
-            ..SummaryQuery::default()
-        };
-        Some(Numbers::of(&service, &viewing, of_them).await)
-    } else {
-        None
+    let of_them = SummaryQuery {
+        path,
+        agent_id,
+        granularity: Granularity::Day,
+        ..SummaryQuery::default()
     };
+    let numbers = Numbers::of(&service, &viewing, of_them).await;
     let findings = Panel::load(
         "Findings",
         &viewing,
@@ -261,7 +264,6 @@ async fn access_page(
             .iter()
             .filter_map(|access| access.agent_id.map(|agent| format!("agent:{agent}"))),
     );
-    actors.extend(numbers.iter().flat_map(Numbers::actors));
     let page = AccessPage {
         frame: &viewing.frame,
         csv: query.export(),
@@ -451,8 +453,8 @@ pub(crate) async fn section(
     let numbers = Numbers::of(service, viewing, query).await;
     let findings = service.findings(&viewing.ctx, Some(path.as_str()), None, FINDINGS);
     let findings = Panel::load("Findings", viewing, findings).await;
-    let honeytoken = viewing.frame.can::<HoneytokensWrite>()
-        && service.is_honeytoken(&viewing.ctx, path.as_str()).await?;
+    let honeytoken =
+        viewing.frame.can::<HoneytokensWrite>() && service.is_honeytoken(&viewing.ctx, path.as_str()).await?;
     let names = viewing.names(Numbers::actors(&numbers)).await;
     Fragment::of(&Section {
         frame: &viewing.frame,
@@ -479,12 +481,7 @@ struct AccessTab<'a> {
     broad: Panel<BroadList>,
 }
 
-async fn tab(
-    service: &AccessService,
-    viewed: &Viewed,
-    agent: AgentId,
-    query: &TabQuery,
-) -> Result<Fragment> {
+async fn tab(service: &AccessService, viewed: &Viewed, agent: AgentId, query: &TabQuery) -> Result<Fragment> {
     let NoQuery {} = query.parse()?;
     let of_agent = SummaryQuery {
         agent_id: Some(agent.to_string()),

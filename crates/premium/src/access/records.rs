@@ -164,12 +164,7 @@ fn actor_of(record: &Record) -> String {
 }
 
 /// A decision on `secret:read`. A resource that is no path of a secret is none.
-fn decided(
-    record: &Record,
-    id: DecisionId,
-    facts: &Map<String, Value>,
-    part: DecisionPart,
-) -> Option<Touch> {
+fn decided(record: &Record, id: DecisionId, facts: &Map<String, Value>, part: DecisionPart) -> Option<Touch> {
     let path = part.resource.filter(|path| SecretPath::parse(path).is_ok())?;
     let own = serde_json::from_str::<Inputs>(&part.inputs)
         .unwrap_or_default()

@@ -1,6 +1,7 @@
 //! The access audit over HTTP: extract, call, answer.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
+use aim_core::Error;
 use aim_platform::{ApiResult, Authed, Body, Problem, Query, ServiceConfig};
 use aim_violations::export::{self, Format};
 
@@ -14,7 +15,7 @@ use super::{
     service::AccessService,
     settings::{Thresholds, ThresholdsView},
 };
-use crate::vault::PathOfSecret;
+use crate::vault::path::SecretPath;
 
 pub(super) fn register(config: &mut ServiceConfig<'_>, service: &AccessService) {
     config
@@ -54,12 +55,11 @@ async fn list_accesses(
     service: web::Data<AccessService>,
 ) -> ApiResult<HttpResponse> {
     let (ctx, query) = (authed.ctx, query.0);
-    let filter = query.parse()?;
     let format = Format::wanted(&request, query.format.as_deref(), &[Format::Json, Format::Csv])?;
     if format == Format::Json {
-        return Ok(HttpResponse::Ok().json(service.list(&ctx, filter).await?));
+        return Ok(HttpResponse::Ok().json(service.list(&ctx, &query).await?));
     }
-    let service = service.get_ref().clone();
+    let (service, filter) = (service.get_ref().clone(), query.parse()?);
     let answer = export::file(format, "secret-accesses", move |before| {
         let (service, ctx, filter) = (service.clone(), ctx.clone(), filter.clone());
         async move { service.piece(&ctx, filter, before).await }
@@ -233,7 +233,6 @@ async fn post_honeytoken_secrets(
         (status = 401, description = "No valid credentials", body = Problem),
         (status = 403, description = "The permission honeytokens:write is missing; agents never have it", body = Problem),
         (status = 404, description = "No such honeytoken", body = Problem),
-        (status = 422, description = "This is no path", body = Problem),
     ),
     security(("bearer" = [])),
     extensions(("x-aim-edition" = json!(EDITION_MARKER)))
@@ -241,9 +240,12 @@ async fn post_honeytoken_secrets(
 #[delete("/api/v1/vault/honeytokens/{path:.*}")]
 async fn delete_honeytoken_secret(
     authed: Authed<HoneytokensWrite>,
-    path: PathOfSecret,
+    path: web::Path<String>,
     service: web::Data<AccessService>,
 ) -> ApiResult<HttpResponse> {
-    service.remove_honeytoken(&authed.ctx, &path.0).await?;
+    // As of a secret's path: what stands encoded by now is a slash or no character of a path.
+    let text = path.replace("%2F", "/").replace("%2f", "/");
+    let path = SecretPath::parse(&text).map_err(|_| Error::not_found())?;
+    service.remove_honeytoken(&authed.ctx, &path).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::{
     model::{
-        AccessCounts, AccessFilter, AccessId, AccessList, AccessPoint, AccessSummary, AccessView,
-        SummaryQuery,
+        AccessCounts, AccessFilter, AccessId, AccessList, AccessPoint, AccessQuery, AccessSummary,
+        AccessView, SummaryQuery,
     },
     settings::{Thresholds, ThresholdsView},
     store::{self, AccessRow, SettingsRow},
@@ -63,9 +63,10 @@ impl AccessService {
     /// A page of accesses, newest first.
     ///
     /// # Errors
-    /// The database's.
-    pub(super) async fn list(&self, ctx: &Ctx, filter: AccessFilter) -> Result<AccessList> {
+    /// `request.field_invalid` at a parameter.
+    pub async fn list(&self, ctx: &Ctx, query: &AccessQuery) -> Result<AccessList> {
         refuse_agents(ctx)?;
+        let filter = query.parse()?;
         let organization = ctx.organization;
         self.store
             .read(organization, move |db| {
@@ -108,7 +109,7 @@ impl AccessService {
         Ok((text, last))
     }
 
-    /// The numbers of a secret, an agent, or both together.
+    /// The numbers of a secret, an agent, both together, or the organisation.
     ///
     /// # Errors
     /// `request.field_invalid` at a parameter. What was never asked for has zeros: whether there is such a secret or agent
@@ -122,7 +123,10 @@ impl AccessService {
             .read(organization, move |db| {
                 let about = (path.as_deref(), agent);
                 let hours = store::hours(db, organization, about, span.from, span.to)?;
-                let pairs = store::pairs(db, organization, about, PAIRS)?;
+                let pairs = match about {
+                    (None, None) => Vec::new(),
+                    about => store::pairs(db, organization, about, PAIRS)?,
+                };
                 let mut points: BTreeMap<Timestamp, AccessCounts> = BTreeMap::new();
                 let mut totals = AccessCounts::default();
                 for row in &hours {
@@ -208,8 +212,8 @@ impl AccessService {
                     updated_at: ctx.now,
                 };
                 store::put_settings(db, &row)?;
-                let entry =
-                    Entry::event(&ctx, "vault_access.thresholds_changed").facts(json!({"thresholds": thresholds}));
+                let entry = Entry::event(&ctx, "vault_access.thresholds_changed")
+                    .facts(json!({"thresholds": thresholds}));
                 aim_audit::append(db, vec![entry])?;
                 Ok(view_of(Some(row)))
             })

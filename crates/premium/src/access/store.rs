@@ -11,8 +11,7 @@ use aim_store::{
 use aim_threats::{schema::threat_findings, store::FindingRow};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
-    dsl::max,
-    upsert::excluded,
+    dsl::max, upsert::excluded,
 };
 use uuid::Uuid;
 
@@ -465,7 +464,7 @@ pub(super) fn accesses(
     })?)
 }
 
-/// The hours of a secret, an agent, or both, from `from` until before `to`.
+/// The hours of a secret, an agent, both, or all, from `from` until before `to`.
 pub(super) fn hours(
     db: &mut Db,
     organization: OrganizationId,
@@ -480,8 +479,22 @@ pub(super) fn hours(
             .filter(vault_access_hours::hour.lt(to))
             .select(HourRow::as_select())
             .into_boxed();
-        if let Some(path) = path { query = query.filter(vault_access_hours::path.eq(path)); }
-        if let Some(agent) = agent { query = query.filter(vault_access_hours::agent_id.eq(agent)); }
+        match (path, agent) {
+            (None, None) => {
+                query = query
+                    .filter(vault_access_hours::path.eq(super::model::ALL))
+                    .filter(vault_access_hours::agent_id.eq(super::model::PEOPLE));
+            }
+            (Some(path), None) => query = query.filter(vault_access_hours::path.eq(path)),
+            (Some(path), Some(agent)) => {
+                query = query.filter(vault_access_hours::path.eq(path)).filter(vault_access_hours::agent_id.eq(agent));
+            }
+            (None, Some(agent)) => {
+                query = query
+                    .filter(vault_access_hours::agent_id.eq(agent))
+                    .filter(vault_access_hours::path.ne(super::model::ALL));
+            }
+        }
         query.load(c)
     })?)
 }
@@ -522,7 +535,12 @@ impl From<PairRow> for PairView {
 }
 
 /// A secret as the search for unused ones looks at it.
-pub(super) type Candidate = (Id<crate::vault::model::SecretIdKind>, String, Option<String>, Timestamp);
+pub(super) type Candidate = (
+    Id<crate::vault::model::SecretIdKind>,
+    String,
+    Option<String>,
+    Timestamp,
+);
 
 /// Secrets by their paths, after one of them.
 pub(super) fn candidates(
@@ -684,7 +702,8 @@ pub(super) fn mark(db: &mut Db, row: &HoneytokenRow) -> Result<bool> {
 
 /// Takes a mark away; whether there was one.
 pub(super) fn unmark(db: &mut Db, organization: OrganizationId, path: &str) -> Result<bool> {
-    let removed = each!(db, c => diesel::delete(vault_honeytokens::table.find((organization, path))).execute(c))?;
+    let removed =
+        each!(db, c => diesel::delete(vault_honeytokens::table.find((organization, path))).execute(c))?;
     Ok(removed > 0)
 }
 

@@ -24,7 +24,6 @@ use aim_core::Permission;
 use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use aim_violations::VerificationService;
 
-pub(crate) use routes::PathOfSecret;
 pub use service::VaultService;
 
 /// As [`crate::EDITION_MARKER`]: stands in every binary that has the vault.

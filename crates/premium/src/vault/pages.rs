@@ -7,7 +7,9 @@ use actix_web::web;
 use aim_core::{Error, Result};
 use aim_platform::{
     Query,
-    console::{ConsoleRegistry, Fragment, Frame, Names, NavEntry, NavSection, PageResult, Panel, Viewing, ui},
+    console::{
+        ConsoleRegistry, Fragment, Frame, Names, NavEntry, NavSection, PageResult, Panel, Viewing, ui,
+    },
 };
 use askama::Template;
 use serde::Deserialize;

@@ -35,7 +35,7 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &VaultService) {
 }
 
 /// The secret's path, which has slashes of its own.
-pub(crate) struct PathOfSecret(pub(crate) SecretPath);
+struct PathOfSecret(SecretPath);
 
 impl FromRequest for PathOfSecret {
     type Error = ApiError;
