@@ -81,6 +81,7 @@ async fn the_file_has_every_access_that_fits_and_runs_no_formula() {
         let audit = Audit::of(&bed).await;
         bed.put("payments/1", "v").await;
         audit.read("payments/1").await;
+        bed.clock.advance(chrono::TimeDelta::seconds(1));
         audit.read("-1/evil").await;
         audit.catch_up().await;
         let target = "/api/v1/vault/access?format=csv";
