@@ -58,6 +58,15 @@ const PREMIUM_PATHS: &[(Method, &str)] = &[
     (Method::POST, "/api/v1/vault/reveals/{id}/approve"),
     (Method::POST, "/api/v1/vault/reveals/{id}/reject"),
     (Method::POST, "/api/v1/vault/reveals/{id}/take"),
+    (Method::GET, "/api/v1/vault/access"),
+    (Method::GET, "/api/v1/vault/access/summary"),
+    (Method::GET, "/api/v1/vault/access/unused"),
+    (Method::GET, "/api/v1/vault/access/broad-grants"),
+    (Method::GET, "/api/v1/vault/access/thresholds"),
+    (Method::PUT, "/api/v1/vault/access/thresholds"),
+    (Method::GET, "/api/v1/vault/honeytokens"),
+    (Method::POST, "/api/v1/vault/honeytokens"),
+    (Method::DELETE, "/api/v1/vault/honeytokens/{path}"),
 ];
 
 fn is_premium() -> bool {

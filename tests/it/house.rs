@@ -140,8 +140,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aim-decision",
             "aim-identity",
             "aim-key-vault",
+            // The spans and series of activity, for the charts of accesses.
+            "aim-monitoring",
             "aim-platform",
             "aim-store",
+            // What is out of the ordinary in accesses becomes a finding there.
+            "aim-threats",
             "aim-violations",
         ],
     ),

@@ -112,6 +112,10 @@ const BARE: &[(&str, &str)] = &[
     ("/api/v1/trust-score/policy", "thresholds alone"),
     ("/api/v1/vault/keys", "ids and counts alone"),
     ("/api/v1/vault/reveal-settings", "a mode alone"),
+    ("/api/v1/vault/access/broad-grants", "no grant covers a secret"),
+    ("/api/v1/vault/access/summary", "counts alone"),
+    ("/api/v1/vault/access/thresholds", "thresholds alone"),
+    ("/api/v1/vault/access/unused", "no secret is old enough"),
     ("/api/v1/vault/status", "its state and a count"),
 ];
 
@@ -132,6 +136,13 @@ async fn fill_the_other_lists(busy: &Busy<'_>, mark: &str) {
             .post(&busy.agent.path("/api-keys"), &key)
             .await
             .expect(201);
+        let bait = json!({"paths": [format!("{mark}-secrets/bait")], "shape": "stripe"});
+        let _ = administrator
+            .post("/api/v1/vault/honeytokens", &bait)
+            .await
+            .expect(201);
+        let read = json!({"action": "secret:read", "resource": format!("{mark}-secrets/key")});
+        let _ = busy.agent.ask(&read).await.expect(403);
     }
     for (path, body) in [
         (
@@ -192,6 +203,9 @@ async fn no_list_of_the_document_and_no_file_shows_another_organisations_things(
             "/api/v1/audit-logs?format=ndjson",
         ] {
             targets.push(file.to_owned());
+        }
+        if app.is_premium() {
+            targets.push("/api/v1/vault/access?format=csv".to_owned());
         }
         for target in &targets {
             let joint = if target.contains('?') { '&' } else { '?' };

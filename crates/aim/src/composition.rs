@@ -10,7 +10,7 @@ use aim_mcp::McpServers;
 use aim_monitoring::Monitoring;
 use aim_platform::{EditionInfo, Kernel, Module};
 use aim_store::{COMMUNITY_MIGRATIONS, MigrationSet};
-use aim_threats::Threats;
+use aim_threats::{AddedDetector, Threats};
 use aim_trust::Trust;
 use aim_violations::Violations;
 
@@ -59,7 +59,7 @@ impl Community {
             mcp,
             compat,
             trust: Trust::new(kernel),
-            threats: Threats::new(kernel),
+            threats: Threats::with(kernel, added_detectors()),
             monitoring: Monitoring::new(kernel),
         }
     }
@@ -94,6 +94,7 @@ struct Addition {
     edition: &'static str,
     modules: fn(&Kernel, &Community) -> Vec<Arc<dyn Module>>,
     migrations: &'static [MigrationSet],
+    detectors: &'static [AddedDetector],
     commands: &'static [AddedCommand],
 }
 
@@ -104,6 +105,7 @@ static ADDITIONS: &[Addition] = &[
         edition: "premium",
         modules: |kernel, community| aim_premium::modules(kernel, community.violations.verifications()),
         migrations: &[aim_premium::PREMIUM_MIGRATIONS],
+        detectors: aim_premium::access::DETECTORS,
         commands: &[
             AddedCommand {
                 name: aim_premium::run::NAME,
@@ -128,6 +130,11 @@ static ADDITIONS: &[Addition] = &[
 #[must_use]
 pub fn edition_name() -> &'static str {
     ADDITIONS.last().map_or("community", |addition| addition.edition)
+}
+
+/// The detectors that this edition adds. It has at most one addition.
+fn added_detectors() -> &'static [AddedDetector] {
+    ADDITIONS.first().map_or(&[], |addition| addition.detectors)
 }
 
 /// The commands that this edition adds.

@@ -11,6 +11,7 @@ use aim_store::MigrationSet;
 use aim_violations::VerificationService;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+pub mod access;
 pub mod agent_api_keys;
 pub mod memory;
 pub mod run;
@@ -37,8 +38,10 @@ pub const PREMIUM_MIGRATIONS: MigrationSet = MigrationSet {
 pub fn modules(kernel: &Kernel, verifications: VerificationService) -> Vec<Arc<dyn Module>> {
     // Whoever has the modules holds secrets from now on.
     memory::protect();
+    let vault = vault::Vault::new(kernel, verifications);
     vec![
         Arc::new(agent_api_keys::AgentApiKeys::new(kernel)),
-        Arc::new(vault::Vault::new(kernel, verifications)),
+        Arc::new(access::Access::new(kernel, vault.service())),
+        Arc::new(vault),
     ]
 }

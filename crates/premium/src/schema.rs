@@ -174,4 +174,84 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Nullable, Text};
+
+    vault_accesses (org_id, id) {
+        org_id -> DbUuid,
+        id -> DbUuid,
+        decision_id -> Nullable<DbUuid>,
+        path -> Text,
+        agent_id -> Nullable<DbUuid>,
+        actor -> Text,
+        at -> DbTime,
+        outcome -> Text,
+        version -> Nullable<BigInt>,
+        delivery -> Nullable<Text>,
+        decided_by -> Nullable<Text>,
+        reasons -> DbJson,
+        source_ip -> Nullable<Text>,
+        leaf_index -> BigInt,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Nullable, Text};
+
+    vault_access_pairs (org_id, path, agent_id) {
+        org_id -> DbUuid,
+        path -> Text,
+        agent_id -> DbUuid,
+        approved -> BigInt,
+        denied -> BigInt,
+        first_read_at -> Nullable<DbTime>,
+        last_read_at -> Nullable<DbTime>,
+        last_denied_at -> Nullable<DbTime>,
+        hours_seen -> BigInt,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Text};
+
+    vault_access_hours (org_id, path, agent_id, hour) {
+        org_id -> DbUuid,
+        path -> Text,
+        agent_id -> DbUuid,
+        hour -> DbTime,
+        approved -> BigInt,
+        denied -> BigInt,
+        pending -> BigInt,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::Text;
+
+    vault_honeytokens (org_id, path) {
+        org_id -> DbUuid,
+        path -> Text,
+        shape -> Text,
+        note -> Text,
+        created_by -> Text,
+        created_at -> DbTime,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::Text;
+
+    vault_access_settings (org_id) {
+        org_id -> DbUuid,
+        settings -> DbJson,
+        updated_by -> Text,
+        updated_at -> DbTime,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_tags, vault_versions, vault_value_digests);

@@ -112,6 +112,104 @@ impl Detector {
     }
 }
 
+/// A detector that an edition adds. It follows the log itself, and hands what it sees to [`crate::report()`]; what that leads
+/// to is set, told and kept as for AIM's own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AddedDetector {
+    /// The stable name. It is none of [`Detector::ALL`].
+    pub name: &'static str,
+    /// The name for people.
+    pub title: &'static str,
+    /// The entry of the OWASP Top 10 for Agentic Applications.
+    pub owasp: &'static str,
+    /// The technique in MITRE ATT&CK or ATLAS.
+    pub mitre: &'static str,
+    /// When it speaks up.
+    pub rule: &'static str,
+    /// The strongest response that it may have.
+    pub strongest: Response,
+}
+
+/// A detector, whoever brought it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnyDetector {
+    /// One of AIM's own.
+    Own(Detector),
+    /// One that an edition adds.
+    Added(&'static AddedDetector),
+}
+
+impl AnyDetector {
+    /// All of them: AIM's own, then `added`.
+    pub fn all(added: &'static [AddedDetector]) -> impl Iterator<Item = Self> {
+        Detector::ALL
+            .iter()
+            .copied()
+            .map(Self::Own)
+            .chain(added.iter().map(Self::Added))
+    }
+
+    /// The detector of that name.
+    #[must_use]
+    pub fn parse(name: &str, added: &'static [AddedDetector]) -> Option<Self> {
+        Self::all(added).find(|detector| detector.as_str() == name)
+    }
+
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own(detector) => detector.as_str(),
+            Self::Added(detector) => detector.name,
+        }
+    }
+
+    /// The name for people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Own(detector) => detector.title(),
+            Self::Added(detector) => detector.title,
+        }
+    }
+
+    /// The entry of the OWASP Top 10 for Agentic Applications.
+    #[must_use]
+    pub const fn owasp(self) -> &'static str {
+        match self {
+            Self::Own(detector) => detector.owasp(),
+            Self::Added(detector) => detector.owasp,
+        }
+    }
+
+    /// The technique in MITRE ATT&CK or ATLAS.
+    #[must_use]
+    pub const fn mitre(self) -> &'static str {
+        match self {
+            Self::Own(detector) => detector.mitre(),
+            Self::Added(detector) => detector.mitre,
+        }
+    }
+
+    /// When it speaks up.
+    #[must_use]
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::Own(detector) => detector.rule(),
+            Self::Added(detector) => detector.rule,
+        }
+    }
+
+    /// The strongest response that it may have.
+    #[must_use]
+    pub const fn strongest(self) -> Response {
+        match self {
+            Self::Own(detector) => detector.strongest(),
+            Self::Added(detector) => detector.strongest,
+        }
+    }
+}
+
 /// What a finding leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -14,6 +14,7 @@ pub mod follow;
 pub mod jobs;
 pub mod model;
 mod pages;
+pub mod report;
 mod respond;
 mod routes;
 pub mod schema;
@@ -21,6 +22,8 @@ pub mod service;
 pub mod store;
 pub mod words;
 
+pub use detector::AddedDetector;
+pub use report::report;
 pub use service::ThreatService;
 
 /// The capability as the composition root sees it.
@@ -34,9 +37,15 @@ impl Threats {
     /// The capability of this installation.
     #[must_use]
     pub fn new(kernel: &Kernel) -> Self {
+        Self::with(kernel, &[])
+    }
+
+    /// The same, with the detectors that an edition adds.
+    #[must_use]
+    pub fn with(kernel: &Kernel, added: &'static [AddedDetector]) -> Self {
         Self {
             kernel: kernel.clone(),
-            service: ThreatService::new(kernel),
+            service: ThreatService::with(kernel, added),
         }
     }
 

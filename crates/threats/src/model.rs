@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    detector::{Detector, Response},
+    detector::{AddedDetector, AnyDetector, Detector, Response},
     store::FindingRow,
     words,
 };
@@ -79,6 +79,38 @@ pub struct Evidence {
     /// What was seen, and the limit that it exceeded, by name.
     #[schema(value_type = Object)]
     pub values: Map<String, Value>,
+    /// What the detector says of itself and of this, if it is not one of AIM's own: the finding stays readable where
+    /// the detector is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
+}
+
+/// What an added detector says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Words {
+    /// The detector's name for people.
+    pub title: String,
+    /// What was seen, in a sentence.
+    pub summary: String,
+    /// The entry of the OWASP Top 10 for Agentic Applications.
+    pub owasp: String,
+    /// The technique in MITRE ATT&CK or ATLAS.
+    pub mitre: String,
+}
+
+impl Words {
+    /// What is said of a finding, whoever found it.
+    fn of(detector: &str, evidence: &Evidence) -> Option<Self> {
+        match Detector::parse(detector) {
+            Some(own) => Some(Self {
+                title: own.title().to_owned(),
+                summary: words::summary(own, &evidence.values),
+                owasp: own.owasp().to_owned(),
+                mitre: own.mitre().to_owned(),
+            }),
+            None => evidence.words.clone(),
+        }
+    }
 }
 
 /// A finding.
@@ -87,7 +119,8 @@ pub struct FindingView {
     /// The finding.
     pub id: FindingId,
     /// What found it.
-    pub detector: Detector,
+    #[schema(example = "new_source")]
+    pub detector: String,
     /// The detector's name for people.
     pub title: String,
     /// What was seen, in a sentence.
@@ -133,22 +166,23 @@ impl FindingView {
     /// When the row holds what this version did not write.
     pub fn of(row: FindingRow) -> aim_store::Result<Self> {
         let corrupt = |what: &str| aim_store::Error::Corrupt(format!("threat finding {}: {what}", row.id));
-        let detector = Detector::parse(&row.detector).ok_or_else(|| corrupt("unknown detector"))?;
-        let evidence: Evidence =
+        let mut evidence: Evidence =
             serde_json::from_value(row.evidence.0.clone()).map_err(|_| corrupt("unreadable evidence"))?;
+        let said = Words::of(&row.detector, &evidence).ok_or_else(|| corrupt("unknown detector"))?;
+        evidence.words = None;
         Ok(Self {
             id: row.id,
-            detector,
-            title: detector.title().to_owned(),
-            summary: words::summary(detector, &evidence.values),
+            detector: row.detector,
+            title: said.title,
+            summary: said.summary,
             severity: parse_severity(&row.severity).ok_or_else(|| corrupt("unknown severity"))?,
             status: FindingStatus::parse(&row.status).ok_or_else(|| corrupt("unknown status"))?,
             response: Response::parse(&row.response).ok_or_else(|| corrupt("unknown response"))?,
             agent_id: row.agent_id,
             agent_name: row.agent_name,
             subject: row.subject,
-            owasp: detector.owasp().to_owned(),
-            mitre: detector.mitre().to_owned(),
+            owasp: said.owasp,
+            mitre: said.mitre,
             evidence,
             count: row.count,
             first_seen_at: row.first_seen_at,
@@ -211,7 +245,7 @@ pub struct FindingQuery {
 pub struct FindingFilter {
     pub status: Option<FindingStatus>,
     pub severity: Option<Severity>,
-    pub detector: Option<Detector>,
+    pub detector: Option<AnyDetector>,
     pub agent: Option<AgentId>,
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
@@ -235,12 +269,12 @@ fn moment(field: &'static str, text: Option<&str>) -> Result<Option<Timestamp>> 
 }
 
 impl FindingQuery {
-    /// Understands the query.
+    /// Understands the query, where there are these detectors beside AIM's own.
     ///
     /// # Errors
     /// Names the parameter that cannot be.
-    pub fn parse(&self) -> Result<FindingFilter> {
-        let detectors: Vec<&str> = Detector::ALL.iter().map(|detector| detector.as_str()).collect();
+    pub fn parse(&self, added: &'static [AddedDetector]) -> Result<FindingFilter> {
+        let detectors: Vec<&str> = AnyDetector::all(added).map(AnyDetector::as_str).collect();
         let agent = self.agent_id.as_deref().map(str::parse).transpose();
         let limit = self.limit.as_deref().map(str::parse).transpose();
         let limit = limit.map_err(|_| Error::field("limit", "limit is a whole number"))?;
@@ -260,7 +294,7 @@ impl FindingQuery {
             detector: word(
                 "detector",
                 self.detector.as_deref(),
-                Detector::parse,
+                |name| AnyDetector::parse(name, added),
                 &detectors.join(", "),
             )?,
             agent: agent.map_err(|_| Error::field("agent_id", "agent_id is a UUID"))?,
@@ -318,7 +352,8 @@ fn check_note(note: &str) -> Result<()> {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct DetectorPolicy {
     /// The detector.
-    pub detector: Detector,
+    #[schema(example = "new_source")]
+    pub detector: String,
     /// Its name for people.
     pub title: String,
     /// When it speaks up.
@@ -329,6 +364,8 @@ pub struct DetectorPolicy {
     pub mitre: String,
     /// What its findings lead to.
     pub response: Response,
+    /// The most that they may lead to.
+    pub strongest: Response,
     /// Who set that, as `kind:id`; nobody if it is the default.
     pub updated_by: Option<String>,
     /// When it was set.
@@ -352,18 +389,18 @@ pub struct PutPolicies {
 }
 
 impl PutPolicies {
-    /// Understands the change.
+    /// Understands the change, where there are these detectors beside AIM's own.
     ///
     /// # Errors
     /// Names `responses` and the detector at fault.
-    pub fn check(&self) -> Result<BTreeMap<Detector, Response>> {
+    pub fn check(&self, added: &'static [AddedDetector]) -> Result<BTreeMap<&'static str, Response>> {
         if self.responses.is_empty() {
             return Err(Error::field("responses", "name at least one detector"));
         }
         self.responses
             .iter()
             .map(|(detector, response)| {
-                let known = Detector::parse(detector).ok_or_else(|| {
+                let known = AnyDetector::parse(detector, added).ok_or_else(|| {
                     Error::field(
                         "responses",
                         "a name in responses is no detector; GET shows them all",
@@ -375,12 +412,12 @@ impl PutPolicies {
                 })?;
                 if response > known.strongest() {
                     let help = match known {
-                        Detector::McpDrift => "a drift is about a server and no agent; use off or alert",
+                        AnyDetector::Own(Detector::McpDrift) => "a drift is about a server and no agent; use off or alert",
                         _ => "whoever has no valid key can set this off, and could stop the agent so; use off or alert",
                     };
                     return Err(Error::field(format!("responses.{}", known.as_str()), help));
                 }
-                Ok((known, response))
+                Ok((known.as_str(), response))
             })
             .collect()
     }

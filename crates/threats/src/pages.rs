@@ -14,7 +14,7 @@ use askama::Template;
 use serde_json::Value;
 
 use crate::{
-    detector::{Detector, Response},
+    detector::{AnyDetector, Detector, Response},
     model::{DetectorPolicy, FindingKind, FindingQuery, FindingStatus, FindingView, HoneytokenView},
     service::ThreatService,
 };
@@ -97,6 +97,7 @@ struct FindingsPage<'a> {
     names: Names,
     next: Option<String>,
     filtered: bool,
+    detectors: Vec<AnyDetector>,
 }
 
 impl FindingsPage<'_> {
@@ -121,10 +122,6 @@ impl FindingsPage<'_> {
         .map(Severity::as_str)
     }
 
-    fn detectors(&self) -> &'static [Detector] {
-        Detector::ALL
-    }
-
     /// The filters, with what is chosen.
     fn filters(&self) -> [ui::Field; 3] {
         let chosen = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -140,7 +137,7 @@ impl FindingsPage<'_> {
                 .option("", "Any"),
             |field, value| field.option(value, ui::in_words(value)),
         );
-        let detector = self.detectors().iter().fold(
+        let detector = self.detectors.iter().fold(
             ui::select("detector", "Detector")
                 .value(chosen(&self.query.detector))
                 .option("", "Any"),
@@ -171,7 +168,7 @@ async fn findings_page(
     service: web::Data<ThreatService>,
 ) -> PageResult {
     let query = without_empty(query.0);
-    let list = service.list(&viewing.ctx, query.parse()?).await?;
+    let list = service.list(&viewing.ctx, query.parse(service.added())?).await?;
     let names = viewing
         .names(
             list.threats
@@ -196,6 +193,7 @@ async fn findings_page(
         findings: list.threats,
         names,
         next: list.next_cursor,
+        detectors: AnyDetector::all(service.added()).collect(),
     };
     viewing.page("Threats", &page)
 }
@@ -238,7 +236,7 @@ impl DetectorsPage<'_> {
     fn choices(&self, policy: &DetectorPolicy) -> Vec<(&'static str, String, bool)> {
         Response::ALL
             .into_iter()
-            .filter(|response| *response <= policy.detector.strongest())
+            .filter(|response| *response <= policy.strongest)
             .map(|response| {
                 let words = ui::in_words(response.as_str());
                 (response.as_str(), words, response == policy.response)
@@ -248,7 +246,7 @@ impl DetectorsPage<'_> {
 
     /// Whether it is kept from more than an alert because anybody could set it off.
     fn is_bounded(&self, policy: &DetectorPolicy) -> bool {
-        policy.detector.strongest() == Response::Alert && policy.detector != Detector::McpDrift
+        policy.strongest == Response::Alert && policy.detector != Detector::McpDrift.as_str()
     }
 
     fn response(&self, policy: &DetectorPolicy) -> String {

@@ -54,7 +54,7 @@ impl Outcome {
                     name: name.map(String::as_str),
                     response,
                 };
-                found(db, limits, &about, merged, &mut entries)?;
+                found(db, limits, &about, &Sighted::from(merged), &mut entries)?;
             }
         }
         aim_audit::append(db, entries)?;
@@ -69,61 +69,94 @@ impl Outcome {
     }
 }
 
-struct Subject<'a> {
-    organization: OrganizationId,
-    agent: Option<AgentId>,
-    name: Option<&'a str>,
-    response: Response,
+/// Whom a finding is about, and what it leads to.
+pub(crate) struct Subject<'a> {
+    pub(crate) organization: OrganizationId,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) response: Response,
+}
+
+/// What was seen, whichever detector saw it.
+pub(crate) struct Sighted<'a> {
+    pub(crate) detector: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) severity: Severity,
+    pub(crate) summary: String,
+    pub(crate) evidence: Evidence,
+    pub(crate) first: Timestamp,
+    pub(crate) at: Timestamp,
+    pub(crate) count: i64,
+}
+
+impl<'a> From<&'a Merged> for Sighted<'a> {
+    fn from(merged: &'a Merged) -> Self {
+        let hit = &merged.hit;
+        let values = hit
+            .values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        Self {
+            detector: hit.detector.as_str(),
+            title: hit.detector.title(),
+            subject: &hit.subject,
+            severity: hit.severity,
+            summary: words::summary(hit.detector, &values),
+            evidence: Evidence {
+                records: hit.records.clone(),
+                values,
+                words: None,
+            },
+            first: merged.first,
+            at: hit.at,
+            count: merged.count,
+        }
+    }
 }
 
 /// Writes one finding: a repeat counts with the one that is there.
-fn found(
+pub(crate) fn found(
     db: &mut Db,
     limits: &ThreatLimits,
     about: &Subject<'_>,
-    merged: &Merged,
+    hit: &Sighted<'_>,
     entries: &mut Vec<Entry>,
 ) -> Result<()> {
-    let hit = &merged.hit;
-    let known = store::latest(
-        db,
-        about.organization,
-        about.agent,
-        hit.detector.as_str(),
-        &hit.subject,
-    )?;
+    let known = store::latest(db, about.organization, about.agent, hit.detector, hit.subject)?;
     let repeats = TimeDelta::hours(limits.repeat_hours);
     let row = match known {
         Some(mut row) if row.is_quiet(hit.at) => {
             // Somebody said that this is no threat: it is counted, and nobody is told.
-            row.repeated(merged);
+            row.repeated(hit);
             return store::save(db, &row);
         }
         Some(mut row)
             if row.status == FindingStatus::Open.as_str() && hit.at - row.last_seen_at < repeats =>
         {
-            row.repeated(merged);
-            row.evidence = Json::of(&evidence(merged));
+            row.repeated(hit);
+            row.evidence = Json::of(&hit.evidence);
             row.response = about.response.as_str().to_owned();
             store::save(db, &row)?;
             row
         }
         _ => {
-            let row = new_finding(about, merged);
+            let row = new_finding(about, hit);
             store::insert(db, &row)?;
             entries.push(about_agent(
                 Entry::event(&context(about.organization, hit.at), "threat.found")
                     .target("threat_finding", row.id)
                     .facts(json!({
-                        "detector": hit.detector.as_str(),
+                        "detector": hit.detector,
                         "severity": hit.severity.as_str(),
                         "response": about.response.as_str(),
-                        "records": hit.records,
+                        "records": hit.evidence.records,
                     }))
                     .details(json!({
-                        "title": hit.detector.title(),
+                        "title": hit.title,
                         "subject": hit.subject,
-                        "summary": summary(merged),
+                        "summary": hit.summary,
                         "agent_name": about.name,
                     })),
                 about.agent,
@@ -131,8 +164,8 @@ fn found(
             row
         }
     };
-    respond(db, limits, about, &row, hit.at, entries)?;
-    alert(db, about, &row, merged, entries)
+    respond(db, limits, about, &row, hit, entries)?;
+    alert(db, about, &row, hit, entries)
 }
 
 impl FindingRow {
@@ -141,48 +174,28 @@ impl FindingRow {
             && self.quiet_until.is_some_and(|until| at < until)
     }
 
-    fn repeated(&mut self, merged: &Merged) {
-        self.count += merged.count;
-        self.last_seen_at = self.last_seen_at.max(merged.hit.at);
+    fn repeated(&mut self, hit: &Sighted<'_>) {
+        self.count += hit.count;
+        self.last_seen_at = self.last_seen_at.max(hit.at);
         let before = parse_severity(&self.severity).unwrap_or(Severity::Low);
-        before
-            .max(merged.hit.severity)
-            .as_str()
-            .clone_into(&mut self.severity);
+        before.max(hit.severity).as_str().clone_into(&mut self.severity);
     }
 }
 
-fn evidence(merged: &Merged) -> Evidence {
-    Evidence {
-        records: merged.hit.records.clone(),
-        values: merged
-            .hit
-            .values
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect(),
-    }
-}
-
-fn summary(merged: &Merged) -> String {
-    words::summary(merged.hit.detector, &evidence(merged).values)
-}
-
-fn new_finding(about: &Subject<'_>, merged: &Merged) -> FindingRow {
-    let hit = &merged.hit;
+fn new_finding(about: &Subject<'_>, hit: &Sighted<'_>) -> FindingRow {
     FindingRow {
         org_id: about.organization,
         id: FindingId::generate(hit.at),
         agent_id: about.agent,
         agent_name: about.name.map(str::to_owned),
-        detector: hit.detector.as_str().to_owned(),
-        subject: hit.subject.clone(),
+        detector: hit.detector.to_owned(),
+        subject: hit.subject.to_owned(),
         severity: hit.severity.as_str().to_owned(),
         status: FindingStatus::Open.as_str().to_owned(),
         response: about.response.as_str().to_owned(),
-        evidence: Json::of(&evidence(merged)),
-        count: merged.count,
-        first_seen_at: merged.first,
+        evidence: Json::of(&hit.evidence),
+        count: hit.count,
+        first_seen_at: hit.first,
         last_seen_at: hit.at,
         quiet_until: None,
         reviewed_by: None,
@@ -207,13 +220,12 @@ fn alert(
     db: &mut Db,
     about: &Subject<'_>,
     row: &FindingRow,
-    merged: &Merged,
+    hit: &Sighted<'_>,
     entries: &mut Vec<Entry>,
 ) -> Result<()> {
-    let hit = &merged.hit;
     let title = match about.name {
-        Some(name) => format!("{}: {name}", hit.detector.title()),
-        None => hit.detector.title().to_owned(),
+        Some(name) => format!("{}: {name}", hit.title),
+        None => hit.title.to_owned(),
     };
     let raised = alerts::raise(
         db,
@@ -225,9 +237,9 @@ fn alert(
             title,
             detail: json!({
                 "finding_id": row.id,
-                "detector": hit.detector.as_str(),
-                "summary": summary(merged),
-                "records": hit.records,
+                "detector": hit.detector,
+                "summary": hit.summary,
+                "records": hit.evidence.records,
             }),
             dedupe_key: format!("threat:{}", row.id),
             at: hit.at,
@@ -243,14 +255,15 @@ fn respond(
     limits: &ThreatLimits,
     about: &Subject<'_>,
     row: &FindingRow,
-    at: Timestamp,
+    hit: &Sighted<'_>,
     entries: &mut Vec<Entry>,
 ) -> Result<()> {
     let Some(agent) = about.agent else {
         return Ok(());
     };
+    let at = hit.at;
     let ctx = context(about.organization, at);
-    let reason = format!("threat finding: {}", title_of(row));
+    let reason = format!("threat finding: {}", hit.title);
     match about.response {
         Response::Off | Response::Alert => {}
         Response::Suspend => {
@@ -304,10 +317,6 @@ fn respond(
         }
     }
     Ok(())
-}
-
-fn title_of(row: &FindingRow) -> &'static str {
-    Detector::parse(&row.detector).map_or("unknown", Detector::title)
 }
 
 /// The maker of a finding's restriction.

@@ -38,7 +38,11 @@ async fn list_threats(
     filter: Query<FindingQuery>,
     service: web::Data<ThreatService>,
 ) -> ApiResult<web::Json<FindingList>> {
-    Ok(web::Json(service.list(&authed.ctx, filter.0.parse()?).await?))
+    Ok(web::Json(
+        service
+            .list(&authed.ctx, filter.0.parse(service.added())?)
+            .await?,
+    ))
 }
 
 /// One finding with its evidence.

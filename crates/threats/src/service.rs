@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::{
-    detector::{Detector, Response},
+    detector::{AddedDetector, AnyDetector, Response},
     model::{
         DetectorPolicy, FindingFilter, FindingId, FindingList, FindingStatus, FindingView, HoneytokenList,
         HoneytokenView, PolicyList, PutHoneytokens, PutPolicies, ReviewFinding,
@@ -24,16 +24,30 @@ use crate::{
 pub struct ThreatService {
     store: Store,
     limits: ThreatLimits,
+    added: &'static [AddedDetector],
 }
 
 impl ThreatService {
     /// The service of this installation.
     #[must_use]
     pub fn new(kernel: &Kernel) -> Self {
+        Self::with(kernel, &[])
+    }
+
+    /// The same, with the detectors that an edition adds.
+    #[must_use]
+    pub fn with(kernel: &Kernel, added: &'static [AddedDetector]) -> Self {
         Self {
             store: kernel.store.clone(),
             limits: kernel.config.threats,
+            added,
         }
+    }
+
+    /// The detectors that an edition adds.
+    #[must_use]
+    pub const fn added(&self) -> &'static [AddedDetector] {
+        self.added
     }
 
     /// A page of findings, newest first.
@@ -127,7 +141,7 @@ impl ThreatService {
             .store
             .read(organization, move |db| store::policies(db, &[organization]))
             .await?;
-        Ok(policy_list(&rows))
+        Ok(policy_list(&rows, self.added))
     }
 
     /// Changes what findings lead to, from the next one on. What was restricted or suspended before stays so.
@@ -135,7 +149,7 @@ impl ThreatService {
     /// # Errors
     /// 422 naming the detector.
     pub async fn put_policies(&self, ctx: &Ctx, put: PutPolicies) -> Result<PolicyList> {
-        let responses = put.check()?;
+        let responses = put.check(self.added)?;
         let ctx = ctx.clone();
         let rows = self
             .store
@@ -145,7 +159,7 @@ impl ThreatService {
                         db,
                         &PolicyRow {
                             org_id: ctx.organization,
-                            detector: detector.as_str().to_owned(),
+                            detector: (*detector).to_owned(),
                             response: response.as_str().to_owned(),
                             updated_by: ctx.actor_text(),
                             updated_at: ctx.now,
@@ -155,7 +169,7 @@ impl ThreatService {
                 let rows = store::policies(db, &[ctx.organization])?;
                 let named: BTreeMap<&str, &str> = responses
                     .iter()
-                    .map(|(detector, response)| (detector.as_str(), response.as_str()))
+                    .map(|(detector, response)| (*detector, response.as_str()))
                     .collect();
                 let entry =
                     Entry::event(&ctx, "threat_policies.changed").facts(json!({ "responses": named }));
@@ -163,7 +177,7 @@ impl ThreatService {
                 Ok(rows)
             })
             .await?;
-        Ok(policy_list(&rows))
+        Ok(policy_list(&rows, self.added))
     }
 
     /// The organisation's honeytokens.
@@ -221,18 +235,19 @@ impl ThreatService {
     }
 }
 
-fn policy_list(rows: &[PolicyRow]) -> PolicyList {
-    let policies = Detector::ALL.iter().map(|detector| {
+fn policy_list(rows: &[PolicyRow], added: &'static [AddedDetector]) -> PolicyList {
+    let policies = AnyDetector::all(added).map(|detector| {
         let row = rows.iter().find(|row| row.detector == detector.as_str());
         let set: Option<(Response, &String, Timestamp)> =
             row.and_then(|row| Some((Response::parse(&row.response)?, &row.updated_by, row.updated_at)));
         DetectorPolicy {
-            detector: *detector,
+            detector: detector.as_str().to_owned(),
             title: detector.title().to_owned(),
             rule: detector.rule().to_owned(),
             owasp: detector.owasp().to_owned(),
             mitre: detector.mitre().to_owned(),
             response: set.map_or(Response::Alert, |(response, ..)| response),
+            strongest: detector.strongest(),
             updated_by: set.map(|(_, by, _)| by.clone()),
             updated_at: set.map(|(.., at)| at),
         }

@@ -15,11 +15,11 @@ use aim_core::{Error, Result};
 use futures_util::{StreamExt, stream};
 
 /// How many rows are read and sent at a time.
-pub(crate) const CHUNK: i64 = 1_000;
+pub const CHUNK: i64 = 1_000;
 
 /// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// A page, as JSON.
     Json,
     /// All of it, as CSV (RFC 4180).
@@ -47,7 +47,10 @@ impl Format {
 
     /// The form that the caller wants: `format` decides, then `Accept` (RFC 9110 §12.5.1) in its order of
     /// preference; otherwise JSON.
-    pub(crate) fn wanted(request: &HttpRequest, format: Option<&str>, offered: &[Self]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// `request.field_invalid` at `format`.
+    pub fn wanted(request: &HttpRequest, format: Option<&str>, offered: &[Self]) -> Result<Self> {
         if let Some(name) = format {
             return offered
                 .iter()
@@ -75,7 +78,8 @@ impl Format {
 }
 
 /// A text that a spreadsheet shows and does not run: what would start a formula gets a quote before it.
-pub(crate) fn defused(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn defused(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         Cow::Owned(format!("'{text}"))
     } else {
@@ -84,7 +88,10 @@ pub(crate) fn defused(text: &str) -> Cow<'_, str> {
 }
 
 /// Rows as RFC 4180 has them: fields in quotes where need be, lines ended by CRLF.
-pub(crate) fn csv<Row, Field>(rows: impl IntoIterator<Item = Row>) -> Result<Vec<u8>>
+///
+/// # Errors
+/// Rows of different lengths.
+pub fn csv<Row, Field>(rows: impl IntoIterator<Item = Row>) -> Result<Vec<u8>>
 where
     Row: IntoIterator<Item = Field>,
     Field: AsRef<[u8]>,
@@ -101,15 +108,14 @@ where
 }
 
 /// A piece of a file, and the position after which the next piece starts, if there is one.
-pub(crate) type Piece<Position> = (Vec<u8>, Option<Position>);
+pub type Piece<Position> = (Vec<u8>, Option<Position>);
 
 /// A file that is sent while it is made. The first piece is made before the answer starts, so that a
 /// refusal is still an error; a failure later breaks the body off, and the client sees that it is not whole.
-pub(crate) async fn file<Position, Next, Making>(
-    format: Format,
-    name: &str,
-    next: Next,
-) -> Result<HttpResponse>
+///
+/// # Errors
+/// That of the first piece.
+pub async fn file<Position, Next, Making>(format: Format, name: &str, next: Next) -> Result<HttpResponse>
 where
     Position: 'static,
     Next: Fn(Option<Position>) -> Making + 'static,

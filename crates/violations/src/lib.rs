@@ -7,7 +7,7 @@
 
 pub mod audit_log;
 pub mod capabilities;
-mod export;
+pub mod export;
 mod parameters;
 pub mod policies;
 mod retention;

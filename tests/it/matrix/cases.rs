@@ -364,7 +364,20 @@ async fn vault_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<S
     assert!(matches!(unsealed.status, 200 | 409), "{}", unsealed.text);
     let _ = administrator.put(&target, &new).await.expect(201);
     let version = json!({"path": at, "version": 1});
+    let bait = format!("bait/{}", fresh_name());
+    let seed = json!({"paths": [bait], "shape": "generic"});
     match (method.as_str(), path) {
+        ("POST", "vault/honeytokens") => (Vec::new(), Some(seed)),
+        ("DELETE", "vault/honeytokens/{path}") => {
+            let _ = administrator
+                .post("/api/v1/vault/honeytokens", &seed)
+                .await
+                .expect(201);
+            (vec![bait], None)
+        }
+        ("PUT", "vault/access/thresholds") => (Vec::new(), Some(json!({"learning_days": 14}))),
+        ("GET", "vault/honeytokens") => (Vec::new(), None),
+        ("GET", path) if path.starts_with("vault/access") => (Vec::new(), None),
         ("PUT", _) => (vec![at], Some(new)),
         (_, "vault/secrets/{path}") => (vec![at], None),
         (_, "vault/secrets" | "vault/status" | "vault/keys" | "vault/seal") => (Vec::new(), None),

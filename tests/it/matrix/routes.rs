@@ -160,6 +160,8 @@ fn needs(name: &'static str) -> Permission {
         ("vault:keys", Role::Admin),
         ("secrets:reveal", Role::Admin),
         ("vault:reveal_mode", Role::Admin),
+        ("secrets:audit", Role::Manager),
+        ("honeytokens:write", Role::Admin),
     ];
     let community = permission::COMMUNITY
         .iter()
@@ -242,8 +244,30 @@ pub fn routes(premium: bool) -> Vec<Route> {
         ]);
         table.extend(vault());
         table.extend(agent_keys_and_reveals());
+        table.extend(accesses_to_secrets());
     }
     table
+}
+
+fn accesses_to_secrets() -> Vec<Route> {
+    let (audit, bait) = (|| people("secrets:audit"), || people("honeytokens:write"));
+    let thresholds = "/api/v1/vault/access/thresholds";
+    vec![
+        get("/api/v1/vault/access", audit()),
+        get("/api/v1/vault/access/summary", audit()),
+        get("/api/v1/vault/access/unused", audit()),
+        get("/api/v1/vault/access/broad-grants", audit()),
+        get(thresholds, audit()),
+        Route {
+            method: Method::PUT,
+            path: thresholds,
+            who: bait(),
+            success: 200,
+        },
+        get("/api/v1/vault/honeytokens", bait()),
+        post("/api/v1/vault/honeytokens", bait(), 201),
+        delete("/api/v1/vault/honeytokens/{path}", bait()),
+    ]
 }
 
 fn vault() -> Vec<Route> {

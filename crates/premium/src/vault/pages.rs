@@ -7,7 +7,9 @@ use actix_web::web;
 use aim_core::{Error, Result};
 use aim_platform::{
     Query,
-    console::{ConsoleRegistry, Frame, Names, NavEntry, NavSection, Page, PageResult, Panel, Viewing, ui},
+    console::{
+        ConsoleRegistry, Fragment, Frame, Names, NavEntry, NavSection, Page, PageResult, Panel, Viewing, ui,
+    },
 };
 use askama::Template;
 use serde::Deserialize;
@@ -23,6 +25,7 @@ use super::{
     reveals::pages::{SHOWN_ONCE, SecretReveals},
     service::VaultService,
 };
+use crate::access::AccessService;
 
 /// How many secrets a page shows.
 const PAGE: i64 = 50;
@@ -212,6 +215,8 @@ struct SecretPage<'a> {
     steps: Vec<(String, String)>,
     /// Seeing its value, for whoever may.
     reveals: Option<SecretReveals>,
+    /// Who reads it, for those who may see that.
+    access: Option<Fragment>,
 }
 
 impl SecretPage<'_> {
@@ -243,9 +248,10 @@ async fn secrets_page(
     viewing: Viewing<SecretsRead>,
     query: Query<PageQuery>,
     service: web::Data<VaultService>,
+    accesses: web::Data<AccessService>,
 ) -> PageResult {
     if !query.0.path.is_empty() {
-        return secret_page(&viewing, &query.0.path, &service).await;
+        return secret_page(&viewing, &query.0.path, &service, &accesses).await;
     }
     let status = Panel::load("Vault", &viewing, service.status(&viewing.ctx)).await;
     let page = SecretsPage {
@@ -260,7 +266,12 @@ async fn secrets_page(
     viewing.page("Secrets", &page)
 }
 
-async fn secret_page(viewing: &Viewing<SecretsRead>, path: &str, service: &VaultService) -> PageResult {
+async fn secret_page(
+    viewing: &Viewing<SecretsRead>,
+    path: &str,
+    service: &VaultService,
+    accesses: &AccessService,
+) -> PageResult {
     // What is no path is as unknown as one that is not there.
     let path = SecretPath::parse(path).map_err(|_| Error::not_found())?;
     let view: Result<SecretView> = service.get(&viewing.ctx, path.clone()).await;
@@ -273,6 +284,7 @@ async fn secret_page(viewing: &Viewing<SecretsRead>, path: &str, service: &Vault
         form: KindForm::of(view.secret.kind),
         steps: steps_to(path.as_str()),
         reveals: SecretReveals::of(viewing, service, path.as_str()).await?,
+        access: crate::access::section(accesses, viewing, &path).await?,
         view,
         names,
     };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aim_audit::Entry;
 use aim_core::{Actor, AgentCredential, Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
-use aim_crypto::sealing::{self, SealingError, SecretInfo};
+use aim_crypto::sealing::{self, Sealed, SealingError, SecretInfo};
 use aim_platform::NonceClaim;
 use aim_store::Db;
 use aim_violations::verification::{ActionRequest, DecisionView, LookUp};
@@ -22,7 +22,7 @@ use super::{
     kinds::SecretKind,
     model::VersionState,
     path::SecretPath,
-    root::{self, BY_HAND},
+    root::{self, BY_HAND, Root},
     service::{VaultService, open_version},
     store::{self, HeadRow, SealedRow},
 };
@@ -156,7 +156,44 @@ impl VaultService {
             });
         }
         let keys = keys.ok_or_else(nothing_there)?;
-        let early = early.take().map(|looked| looked.opened(ctx, &keys, &path, version));
+        let handing = self
+            .hand_over(ctx, (root, keys), (&path, version), &decision, (&recipient, early.take()))
+            .await;
+        let (secret, sealed) = match handing {
+            Ok(handed) => handed,
+            Err(error) => {
+                self.note_undelivered(ctx, &decision, &path, &error).await?;
+                return Err(error);
+            }
+        };
+        Ok(ReadReply {
+            decision,
+            secret: Some(secret),
+            sealed: Some(SealedSecret {
+                kem: sealed.kem,
+                kdf: sealed.kdf,
+                aead: sealed.aead,
+                enc: sealed.enc,
+                ciphertext: sealed.ciphertext,
+            }),
+        })
+    }
+}
+
+/// The key that a secret is sealed to, and what was looked up with the decision.
+type Recipient<'a> = (&'a [u8; sealing::KEY_LENGTH], Option<Looked>);
+
+impl VaultService {
+    /// Opens what is stored and seals it for its reader.
+    async fn hand_over(
+        &self,
+        ctx: &Ctx,
+        (root, keys): (Arc<Root>, Arc<OrganizationKeys>),
+        (path, version): (&SecretPath, Option<i64>),
+        decision: &DecisionView,
+        (recipient, early): Recipient<'_>,
+    ) -> Result<(ReadSecret, Sealed)> {
+        let early = early.map(|looked| looked.opened(ctx, &keys, path, version));
         let (secret, plaintext) = match early {
             Some(Ok(opened)) => opened,
             Some(Err(error)) if error.code != Code::VaultIntegrity => return Err(error),
@@ -181,25 +218,35 @@ impl VaultService {
             path: path.as_str(),
             version: secret.version,
         };
-        let sealed = sealing::seal(&recipient, &info.bytes(), &plaintext).map_err(|error| match error {
+        let sealed = sealing::seal(recipient, &info.bytes(), &plaintext).map_err(|error| match error {
             SealingError::Key => unusable_key(error),
             other => Error::internal(other),
         })?;
-        Ok(ReadReply {
-            decision,
-            secret: Some(secret),
-            sealed: Some(SealedSecret {
-                kem: sealed.kem,
-                kdf: sealed.kdf,
-                aead: sealed.aead,
-                enc: sealed.enc,
-                ciphertext: sealed.ciphertext,
-            }),
-        })
+        Ok((secret, sealed))
     }
-}
 
-impl VaultService {
+    /// The decision said yes and nothing was handed over: the log says so too.
+    async fn note_undelivered(
+        &self,
+        ctx: &Ctx,
+        decision: &DecisionView,
+        path: &SecretPath,
+        error: &Error,
+    ) -> Result<()> {
+        let entry = Entry::event(ctx, "secret.not_delivered")
+            .agent(decision.agent_id)
+            .target("decision", decision.id)
+            .outcome("refused")
+            .facts(json!({"code": error.code.slug()}))
+            .details(json!({"path": path.as_str()}));
+        self.store
+            .write(ctx.organization, move |db| {
+                aim_audit::append(db, vec![entry.clone()])?;
+                Ok(())
+            })
+            .await
+    }
+
     /// Decides the read, as every action is decided.
     async fn decide(
         &self,
@@ -264,8 +311,8 @@ impl VaultService {
                 let entry = Entry::event(&caller, "secret.approval_used")
                     .agent(decision.agent_id)
                     .target("decision", id)
-                    .facts(json!({"version": request.version, "seal_to": request.seal_to}))
-                    .details(json!({"path": path.as_str()}));
+                    .facts(json!({"version": request.version, "seal_to": request.seal_to, "delivery": "sealed_after_approval"}))
+                    .details(json!({"path": path.as_str(), "source_ip": caller.source_ip}));
                 aim_audit::append(db, vec![entry])?;
                 Ok(())
             })

@@ -524,7 +524,7 @@ pub(super) fn version_conflict(detail: &str) -> Error {
 }
 
 /// Agents read by the verified action, and nothing else.
-pub(super) fn refuse_agents(ctx: &Ctx) -> Result<()> {
+pub(crate) fn refuse_agents(ctx: &Ctx) -> Result<()> {
     match &ctx.actor {
         Actor::Agent { .. } | Actor::Anonymous => Err(Error::forbidden("secrets:read")),
         Actor::User { .. } | Actor::ApiKey { .. } | Actor::System(_) => Ok(()),

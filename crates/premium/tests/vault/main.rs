@@ -2,6 +2,8 @@
 //! on which databases may be created.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod agents;
 #[cfg(test)]
 mod bed;

@@ -54,7 +54,12 @@ impl Module for People {
 }
 
 /// A page for somebody with `role`: status and HTML.
-async fn page_of(bed: &Bed, organization: OrganizationId, role: &str, target: &str) -> (u16, String) {
+pub(crate) async fn page_of(
+    bed: &Bed,
+    organization: OrganizationId,
+    role: &str,
+    target: &str,
+) -> (u16, String) {
     let mut modules: Vec<Arc<dyn Module>> = vec![Arc::new(People(organization))];
     modules.extend(aim_premium::modules(
         &bed.kernel,

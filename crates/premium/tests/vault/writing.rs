@@ -184,9 +184,11 @@ async fn versions_are_deleted_undeleted_destroyed_and_taken_up_again() {
             audited[3..],
             [
                 "secret.deleted",
+                "secret.not_delivered",
                 "secret.undeleted",
                 "secret.rolled_back",
                 "secret.destroyed",
+                "secret.not_delivered",
                 "secret.deleted"
             ]
         );

@@ -204,19 +204,19 @@ impl Bed {
         };
         let list = self
             .service()
-            .list(&self.people(Role::Viewer), query.parse().unwrap())
+            .list(&self.people(Role::Viewer), query.parse(&[]).unwrap())
             .await
             .unwrap();
         list.threats
     }
 
     /// The detectors of all findings, sorted.
-    pub(crate) async fn found(&self) -> Vec<&'static str> {
+    pub(crate) async fn found(&self) -> Vec<String> {
         let mut names: Vec<_> = self
             .findings()
             .await
-            .iter()
-            .map(|finding| finding.detector.as_str())
+            .into_iter()
+            .map(|finding| finding.detector)
             .collect();
         names.sort_unstable();
         names

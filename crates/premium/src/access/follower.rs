@@ -1,0 +1,339 @@
+//! Follows the log: accesses become rows and counts, and what is out of the ordinary becomes findings.
+//!
+//! What is kept in memory of pairs and denials only spares queries: it is thrown away whenever a batch does not begin where the
+//! last one ended. The rows are written before the batch takes effect, in short transactions, since decisions wait for the same
+//! writer; they have the ids of what they tell of, so that a batch that comes again changes nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use aim_audit::Record;
+use aim_core::{AgentId, GrantId, OrganizationId, Result, Timestamp};
+use aim_monitoring::activity::model::hour_of;
+use aim_platform::{Follower, Kernel, follow::Effect};
+use aim_store::{Db, Scope, Store};
+use aim_threats::report::{Sighting, report};
+use chrono::TimeDelta;
+use tokio::sync::Mutex;
+
+use super::{
+    detect::{self, BASELINE_DAYS, Company, Denials, Findings, Pair},
+    model::{ALL, PEOPLE},
+    records::{Touch, Understood, understand},
+    settings::Thresholds,
+    store::{self, AccessRow, HourRow, PairRow},
+};
+
+/// The follower's name.
+pub const NAME: &str = "vault.access";
+/// The most pairs and agents that are kept in memory.
+const REMEMBERED: usize = 50_000;
+/// How many rows are written at once.
+const ROWS: usize = 250;
+
+type PairKey = (OrganizationId, String, AgentId);
+/// The hours of a batch, which no table has yet.
+type Hours = BTreeMap<(PairKey, Timestamp), HourRow>;
+
+/// What is remembered from batch to batch.
+#[derive(Default)]
+struct Memory {
+    next: Option<i64>,
+    pairs: HashMap<PairKey, Pair>,
+    denials: HashMap<(OrganizationId, AgentId), Denials>,
+}
+
+impl Memory {
+    fn begin_at(&mut self, first: i64) {
+        let goes_on = self.next.take() == Some(first);
+        if !goes_on || self.pairs.len() > REMEMBERED || self.denials.len() > REMEMBERED {
+            *self = Self::default();
+        }
+    }
+}
+
+/// What a batch comes to.
+#[derive(Default)]
+struct Outcome {
+    rows: Vec<AccessRow>,
+    undelivered: Vec<(OrganizationId, AgentId, aim_core::DecisionId)>,
+    pairs: Vec<PairRow>,
+    hours: Vec<HourRow>,
+    sightings: Vec<Sighting>,
+}
+
+/// The follower of this installation.
+pub(super) fn follower(kernel: &Kernel) -> Follower {
+    let (store, limits) = (kernel.store.clone(), kernel.config.threats);
+    let memory = Arc::new(Mutex::new(Memory::default()));
+    Follower::new(NAME, true, move |_, records: Arc<[Record]>| {
+        let (store, memory) = (store.clone(), Arc::clone(&memory));
+        async move {
+            let mut memory = memory.lock_owned().await;
+            let outcome = store
+                .read(Scope::Installation, move |db| consider(db, &mut memory, &records))
+                .await?;
+            let Some(outcome) = outcome else {
+                return Ok(None);
+            };
+            write_rows(&store, &outcome).await?;
+            let effect: Effect = Box::new(move |db: &mut Db| {
+                store::add_hours(db, &outcome.hours)?;
+                store::save_pairs(db, &outcome.pairs)?;
+                let entries = report(db, &limits, &outcome.sightings)?;
+                aim_audit::append(db, entries)?;
+                Ok(())
+            });
+            Ok(Some(effect))
+        }
+    })
+}
+
+/// Writes the rows a little at a time.
+async fn write_rows(store: &Store, outcome: &Outcome) -> Result<()> {
+    for part in outcome.rows.chunks(ROWS) {
+        let part = part.to_vec();
+        store
+            .write(Scope::Installation, move |db| store::add_accesses(db, &part))
+            .await?;
+    }
+    if outcome.undelivered.is_empty() {
+        return Ok(());
+    }
+    let undelivered = outcome.undelivered.clone();
+    store
+        .write(Scope::Installation, move |db| {
+            undelivered.iter().try_for_each(|(organization, agent, id)| {
+                store::set_undelivered(db, *organization, *agent, *id)
+            })
+        })
+        .await
+}
+
+fn consider(db: &mut Db, memory: &mut Memory, records: &[Record]) -> aim_store::Result<Option<Outcome>> {
+    let Some((first, last)) = records.first().zip(records.last()) else {
+        return Ok(None);
+    };
+    memory.begin_at(first.leaf_index);
+    let understood = understand(db, records)?;
+    let outcome = if understood.is_empty() {
+        None
+    } else {
+        Some(Batch::of(db, &understood, first.leaf_index)?.run(db, memory, understood)?)
+    };
+    memory.next = Some(last.leaf_index + 1);
+    Ok(outcome)
+}
+
+/// What is read once for a batch.
+struct Batch {
+    first: i64,
+    thresholds: HashMap<OrganizationId, Thresholds>,
+    /// Since when a path is a honeytoken.
+    honeytokens: HashMap<(OrganizationId, String), Timestamp>,
+}
+
+impl Batch {
+    fn of(db: &mut Db, understood: &Understood, first: i64) -> aim_store::Result<Self> {
+        let mut organizations: Vec<OrganizationId> =
+            understood.touches.iter().map(|touch| touch.row.org_id).collect();
+        organizations.sort_unstable();
+        organizations.dedup();
+        let thresholds = store::settings(db, &organizations)?
+            .into_iter()
+            .filter_map(|row| Some((row.org_id, serde_json::from_value(row.settings.0).ok()?)))
+            .collect();
+        let honeytokens = store::honeytokens(db, &organizations)?
+            .into_iter()
+            .map(|row| ((row.org_id, row.path), row.created_at))
+            .collect();
+        Ok(Self {
+            first,
+            thresholds,
+            honeytokens,
+        })
+    }
+
+    fn run(self, db: &mut Db, memory: &mut Memory, understood: Understood) -> aim_store::Result<Outcome> {
+        let mut findings = Findings::default();
+        let mut hours = Hours::new();
+        let mut changed: BTreeMap<PairKey, PairRow> = BTreeMap::new();
+        for touch in &understood.touches {
+            let row = &touch.row;
+            let marked = self.honeytokens.get(&(row.org_id, row.path.clone()));
+            if marked.is_some_and(|since| *since <= row.at) {
+                detect::honeytoken(&mut findings, touch);
+            }
+            let thresholds = self.thresholds.get(&row.org_id).copied().unwrap_or_default();
+            if let Some(agent) = row.agent_id {
+                self.denials(db, memory, &thresholds, touch, agent, &mut findings)?;
+            }
+            count_hour(&mut hours, (row.org_id, ALL.to_owned(), PEOPLE), row);
+            if !touch.is_there {
+                continue;
+            }
+            let key = (row.org_id, row.path.clone(), row.agent_id.unwrap_or(PEOPLE));
+            let pair = remembered(db, memory, &key, row.at)?;
+            pair.enter(row.at);
+            if row.outcome == "approved" && row.agent_id.is_some() {
+                judge(db, &thresholds, touch, pair, &hours, &mut findings)?;
+            }
+            detect::count(pair, touch);
+            changed.insert(key.clone(), pair.row.clone());
+            count_hour(&mut hours, key, row);
+        }
+        Ok(Outcome {
+            rows: understood.touches.into_iter().map(|touch| touch.row).collect(),
+            undelivered: understood.undelivered,
+            pairs: changed.into_values().collect(),
+            hours: hours.into_values().collect(),
+            sightings: findings.into_sightings(),
+        })
+    }
+
+    /// Counts a denial, or looks at what an approved read followed.
+    fn denials(
+        &self,
+        db: &mut Db,
+        memory: &mut Memory,
+        thresholds: &Thresholds,
+        touch: &Touch,
+        agent: AgentId,
+        findings: &mut Findings,
+    ) -> aim_store::Result<()> {
+        let row = &touch.row;
+        let denials = match memory.denials.entry((row.org_id, agent)) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(unknown) => {
+                let since = row.at - TimeDelta::minutes(thresholds.denial_minutes);
+                let mut denials = Denials::default();
+                for (at, index, reasons) in store::denials(db, row.org_id, agent, since, self.first)?
+                    .iter()
+                    .rev()
+                {
+                    denials.count(*at, *index, &texts(reasons));
+                }
+                unknown.insert(denials)
+            }
+        };
+        match row.outcome.as_str() {
+            "denied" => denials.count(row.at, row.leaf_index, &texts(&row.reasons)),
+            "approved" => detect::after_denials(findings, thresholds, touch, denials),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Counts an access into its hour.
+fn count_hour(hours: &mut Hours, key: PairKey, row: &AccessRow) {
+    let start = hour_of(row.at);
+    let hour = hours.entry((key.clone(), start)).or_insert_with(|| HourRow {
+        org_id: key.0,
+        path: key.1,
+        agent_id: key.2,
+        hour: start,
+        approved: 0,
+        denied: 0,
+        pending: 0,
+    });
+    match row.outcome.as_str() {
+        "approved" => hour.approved += 1,
+        "denied" => hour.denied += 1,
+        _ => hour.pending += 1,
+    }
+}
+
+fn texts(reasons: &serde_json::Value) -> Vec<&str> {
+    reasons
+        .as_array()
+        .map(|reasons| reasons.iter().filter_map(serde_json::Value::as_str).collect())
+        .unwrap_or_default()
+}
+
+/// The pair in memory, or as the tables have it.
+fn remembered<'a>(
+    db: &mut Db,
+    memory: &'a mut Memory,
+    key: &PairKey,
+    at: Timestamp,
+) -> aim_store::Result<&'a mut Pair> {
+    match memory.pairs.entry(key.clone()) {
+        std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+        std::collections::hash_map::Entry::Vacant(unknown) => {
+            let (organization, path, agent) = key;
+            let (organization, agent) = (*organization, *agent);
+            let hour = hour_of(at);
+            let row = store::pair(db, organization, path, agent)?;
+            let in_hour = if row.is_some() {
+                store::approved_in(db, organization, path, agent, hour)?
+            } else {
+                0
+            };
+            let row = row.unwrap_or_else(|| PairRow {
+                org_id: organization,
+                path: path.clone(),
+                agent_id: agent,
+                approved: 0,
+                denied: 0,
+                first_read_at: None,
+                last_read_at: None,
+                last_denied_at: None,
+                hours_seen: 0,
+            });
+            Ok(unknown.insert(Pair {
+                row,
+                hour,
+                in_hour,
+                limit: None,
+            }))
+        }
+    }
+}
+
+/// Looks at a read that was approved, before it is counted.
+fn judge(
+    db: &mut Db,
+    thresholds: &Thresholds,
+    touch: &Touch,
+    pair: &mut Pair,
+    hours: &Hours,
+    findings: &mut Findings,
+) -> aim_store::Result<()> {
+    let (organization, path, agent) = (pair.row.org_id, pair.row.path.clone(), pair.row.agent_id);
+    if pair.row.approved == 0 {
+        let (readers, since) = store::other_readers(db, organization, &path, agent)?;
+        let grant = touch
+            .row
+            .decided_by
+            .as_deref()
+            .and_then(|by| by.strip_prefix("grant:")?.parse::<GrantId>().ok());
+        let granted_at = match grant {
+            Some(grant) if readers > 0 => store::granted_at(db, organization, grant)?,
+            _ => None,
+        };
+        let company = Company {
+            readers,
+            since,
+            granted_at,
+        };
+        detect::first_reader(findings, thresholds, touch, &company);
+    }
+    detect::unusual_hour(findings, thresholds, touch, &pair.row);
+    pair.in_hour += 1;
+    if pair.wants_limit(thresholds) {
+        let from = pair.hour - TimeDelta::days(BASELINE_DAYS);
+        let known = store::reads_by_hour(db, organization, &path, agent, from, pair.hour)?;
+        let mut history: BTreeMap<Timestamp, i64> = known.into_iter().collect();
+        let key = (organization, path, agent);
+        for ((_, hour), row) in hours.range((key.clone(), from)..(key, pair.hour)) {
+            *history.entry(*hour).or_default() += row.approved;
+        }
+        let history: Vec<(Timestamp, i64)> = history.into_iter().collect();
+        pair.limit = Some(detect::limit_of(&history, pair.hour, thresholds));
+    }
+    detect::unusual_volume(findings, touch, pair);
+    Ok(())
+}

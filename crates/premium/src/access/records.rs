@@ -1,0 +1,244 @@
+//! What the records of the log say of accesses to secrets.
+
+use std::collections::HashMap;
+
+use aim_audit::Record;
+use aim_core::{DecisionId, Json, OrganizationId};
+use aim_store::{Db, Result};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    model::AccessId,
+    store::{self, AccessRow, DecisionPart, KnownSecret},
+};
+use crate::vault::{path::SecretPath, reads::READ_ACTION};
+
+/// The record that nothing was handed over though the decision said yes.
+const UNDELIVERED: &str = "secret.not_delivered";
+
+/// An access, with what only the detectors look at.
+#[derive(Debug, Clone)]
+pub(super) struct Touch {
+    pub(super) row: AccessRow,
+    /// Whether the agent itself asked: somebody who holds a key that has ended shows nothing about the agent, and must
+    /// not be able to have it stopped.
+    pub(super) by_a_valid_key: bool,
+    /// Whether there is such a secret. What is asked for where there is none is listed, and not counted: anybody could fill
+    /// the counts with paths.
+    pub(super) is_there: bool,
+}
+
+/// A batch of records, understood.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Understood {
+    pub(super) touches: Vec<Touch>,
+    /// Decisions whose secret was not handed over in the end.
+    pub(super) undelivered: Vec<(OrganizationId, aim_core::AgentId, DecisionId)>,
+}
+
+impl Understood {
+    pub(super) fn is_empty(&self) -> bool {
+        self.touches.is_empty() && self.undelivered.is_empty()
+    }
+}
+
+#[derive(Deserialize)]
+struct Leaf {
+    #[serde(default)]
+    facts: Map<String, Value>,
+}
+
+/// The part of a decision's inputs that the vault wrote.
+#[derive(Default, Deserialize)]
+struct Inputs {
+    #[serde(default)]
+    call: Call,
+}
+
+#[derive(Default, Deserialize)]
+struct Call {
+    #[serde(default)]
+    context: Context,
+}
+
+#[derive(Default, Deserialize)]
+struct Context {
+    #[serde(default)]
+    secret: Own,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Own {
+    version: Option<i64>,
+    seal_to: Option<String>,
+    delivery: Option<String>,
+}
+
+/// What an organisation's own code writes into `delivery`, cut to a sane length.
+const LONGEST_DELIVERY: usize = 40;
+
+/// Understands a batch: one query for all decisions, one for all secrets.
+pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> {
+    let mut reads: Vec<(&Record, DecisionId, Map<String, Value>)> = Vec::new();
+    let mut understood = Understood::default();
+    for record in records {
+        // The leaf is looked into only where it can be about a secret: most records are not.
+        if record.kind == "decision" {
+            if record.leaf.contains(READ_ACTION)
+                && let Some(facts) = facts_of(record)
+                && text(&facts, "capability").as_deref() == Some(READ_ACTION)
+                && let Some(id) = decision_of(record)
+            {
+                reads.push((record, id, facts));
+            }
+        } else if record.action == UNDELIVERED {
+            if let (Some(agent), Some(id)) = (record.agent_id, decision_of(record)) {
+                understood.undelivered.push((record.org_id, agent, id));
+            }
+        } else if record.action.starts_with("secret.")
+            && record.leaf.contains("\"delivery\":")
+            && let Some(touch) = facts_of(record).and_then(|facts| delivered(record, &facts))
+        {
+            understood.touches.push(touch);
+        }
+    }
+    let ids: Vec<DecisionId> = reads.iter().map(|(_, id, _)| *id).collect();
+    let mut organizations: Vec<OrganizationId> = reads.iter().map(|(record, ..)| record.org_id).collect();
+    organizations.extend(understood.touches.iter().map(|touch| touch.row.org_id));
+    organizations.sort_unstable();
+    organizations.dedup();
+    let mut parts = store::decisions_of(db, &organizations, &ids)?;
+    understood.touches.extend(
+        reads
+            .into_iter()
+            .filter_map(|(record, id, facts)| decided(record, id, &facts, parts.remove(&id)?)),
+    );
+    understood.touches.sort_by_key(|touch| touch.row.leaf_index);
+    look_up_secrets(db, &organizations, &mut understood.touches)?;
+    Ok(understood)
+}
+
+/// Which of the secrets are there, and which version was the newest.
+fn look_up_secrets(db: &mut Db, organizations: &[OrganizationId], touches: &mut [Touch]) -> Result<()> {
+    let mut paths: Vec<String> = touches.iter().map(|touch| touch.row.path.clone()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let secrets: HashMap<(OrganizationId, String), KnownSecret> =
+        store::secrets_at(db, organizations, &paths)?;
+    for touch in touches {
+        let secret = secrets.get(&(touch.row.org_id, touch.row.path.clone()));
+        touch.is_there = secret.is_some();
+        if touch.row.outcome == "approved" && touch.row.version.is_none() {
+            touch.row.version = match secret {
+                Some(secret) if secret.updated_at <= touch.row.at => Some(secret.current_version),
+                // It was written since: which version it was then, the versions say.
+                Some(secret) => store::version_at(db, secret, touch.row.at)?,
+                None => None,
+            };
+        }
+    }
+    Ok(())
+}
+
+fn facts_of(record: &Record) -> Option<Map<String, Value>> {
+    serde_json::from_str::<Leaf>(&record.leaf)
+        .ok()
+        .map(|leaf| leaf.facts)
+}
+
+fn text(facts: &Map<String, Value>, name: &str) -> Option<String> {
+    facts.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn decision_of(record: &Record) -> Option<DecisionId> {
+    record.target_id.as_deref()?.parse().ok()
+}
+
+fn actor_of(record: &Record) -> String {
+    match &record.actor_id {
+        Some(id) => format!("{}:{id}", record.actor_kind),
+        None => record.actor_kind.clone(),
+    }
+}
+
+/// A decision on `secret:read`. A resource that is no path of a secret is none.
+fn decided(record: &Record, id: DecisionId, facts: &Map<String, Value>, part: DecisionPart) -> Option<Touch> {
+    let path = part.resource.filter(|path| SecretPath::parse(path).is_ok())?;
+    let own = serde_json::from_str::<Inputs>(&part.inputs)
+        .unwrap_or_default()
+        .call
+        .context
+        .secret;
+    let reasons: Vec<String> = facts
+        .get("reasons")
+        .and_then(Value::as_array)
+        .map(|reasons| {
+            reasons
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect()
+        })
+        .unwrap_or_default();
+    let delivery = own.delivery.or_else(|| own.seal_to.map(|_| "sealed".to_owned()));
+    Some(Touch {
+        by_a_valid_key: !reasons.iter().any(|reason| reason.starts_with("key.")),
+        is_there: false,
+        row: AccessRow {
+            org_id: record.org_id,
+            id: AccessId::from_uuid(id.uuid()),
+            decision_id: Some(id),
+            path,
+            agent_id: record.agent_id,
+            actor: actor_of(record),
+            at: record.created_at,
+            version: own.version,
+            delivery: delivery
+                .filter(|_| record.outcome == "approved")
+                .map(|word| word.chars().take(LONGEST_DELIVERY).collect()),
+            outcome: record.outcome.clone(),
+            decided_by: part.decider,
+            reasons: Json::of(&reasons),
+            source_ip: part.source_ip,
+            leaf_index: record.leaf_index,
+        },
+    })
+}
+
+/// An event that says how a secret was handed over: the fact `delivery`, and the path in its details.
+fn delivered(record: &Record, facts: &Map<String, Value>) -> Option<Touch> {
+    let delivery = text(facts, "delivery")?;
+    let details = record.details.as_ref()?;
+    let path = details.get("path")?.as_str()?;
+    SecretPath::parse(path).ok()?;
+    Some(Touch {
+        by_a_valid_key: true,
+        is_there: false,
+        row: AccessRow {
+            org_id: record.org_id,
+            id: AccessId::from_uuid(record.id.uuid()),
+            decision_id: decision_of(record).filter(|_| record.target_kind == "decision"),
+            path: path.to_owned(),
+            agent_id: record.agent_id,
+            actor: actor_of(record),
+            at: record.created_at,
+            outcome: match record.outcome.as_str() {
+                "denied" | "refused" => "denied",
+                "pending" => "pending",
+                _ => "approved",
+            }
+            .to_owned(),
+            version: facts.get("version").and_then(Value::as_i64),
+            delivery: Some(delivery.chars().take(LONGEST_DELIVERY).collect()),
+            decided_by: text(facts, "decided_by"),
+            reasons: Json::of(&Vec::<String>::new()),
+            source_ip: details
+                .get("source_ip")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            leaf_index: record.leaf_index,
+        },
+    })
+}

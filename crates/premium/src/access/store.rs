@@ -1,0 +1,747 @@
+//! Queries of the access audit. No rules here; every one names the tenant, but for those that the follower makes over all
+//! of them.
+
+use std::collections::{HashMap, HashSet};
+
+use aim_core::{AgentId, DecisionId, GrantId, Id, Json, OrganizationId, Timestamp};
+use aim_store::{
+    Db, Result, each,
+    schema::{decisions, grants},
+};
+use aim_threats::{schema::threat_findings, store::FindingRow};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
+    dsl::max, upsert::excluded,
+};
+use uuid::Uuid;
+
+use super::model::{AccessFilter, AccessId, PairView};
+use crate::schema::{
+    vault_access_hours, vault_access_pairs, vault_access_settings, vault_accesses, vault_honeytokens,
+    vault_secrets, vault_versions,
+};
+
+/// An access, as its row has it.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = vault_accesses, treat_none_as_default_value = false)]
+pub(super) struct AccessRow {
+    pub(super) org_id: OrganizationId,
+    pub(super) id: AccessId,
+    pub(super) decision_id: Option<DecisionId>,
+    pub(super) path: String,
+    pub(super) agent_id: Option<AgentId>,
+    pub(super) actor: String,
+    pub(super) at: Timestamp,
+    pub(super) outcome: String,
+    pub(super) version: Option<i64>,
+    pub(super) delivery: Option<String>,
+    pub(super) decided_by: Option<String>,
+    pub(super) reasons: Json,
+    pub(super) source_ip: Option<String>,
+    pub(super) leaf_index: i64,
+}
+
+/// A secret and an agent.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = vault_access_pairs, treat_none_as_default_value = false)]
+pub(super) struct PairRow {
+    pub(super) org_id: OrganizationId,
+    pub(super) path: String,
+    pub(super) agent_id: AgentId,
+    pub(super) approved: i64,
+    pub(super) denied: i64,
+    pub(super) first_read_at: Option<Timestamp>,
+    pub(super) last_read_at: Option<Timestamp>,
+    pub(super) last_denied_at: Option<Timestamp>,
+    pub(super) hours_seen: i64,
+}
+
+/// An hour of the two.
+#[derive(Debug, Clone, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = vault_access_hours)]
+pub(super) struct HourRow {
+    pub(super) org_id: OrganizationId,
+    pub(super) path: String,
+    pub(super) agent_id: AgentId,
+    pub(super) hour: Timestamp,
+    pub(super) approved: i64,
+    pub(super) denied: i64,
+    pub(super) pending: i64,
+}
+
+/// A path that nobody has a reason to read.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = vault_honeytokens)]
+pub(super) struct HoneytokenRow {
+    pub(super) org_id: OrganizationId,
+    pub(super) path: String,
+    pub(super) shape: String,
+    pub(super) note: String,
+    pub(super) created_by: String,
+    pub(super) created_at: Timestamp,
+}
+
+/// An organisation's thresholds.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
+#[diesel(table_name = vault_access_settings)]
+pub(super) struct SettingsRow {
+    pub(super) org_id: OrganizationId,
+    pub(super) settings: Json,
+    pub(super) updated_by: String,
+    pub(super) updated_at: Timestamp,
+}
+
+/// The least id of a row made at `moment` (RFC 9562 §5.7): rows made before have lesser ones.
+pub(super) fn first_id(moment: Timestamp) -> Uuid {
+    let millisecond = u64::try_from(moment.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(u128::from(millisecond) << 80)
+}
+
+/// The end of the paths that begin with `prefix`: paths are of ASCII.
+fn after_prefix(prefix: &str) -> String {
+    format!("{prefix}\u{7f}")
+}
+
+/// The most readers of a secret that are counted.
+const MOST_READERS: i64 = 1_000;
+
+// --- what the follower reads ---
+
+/// What a decision's row says of a read.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = decisions)]
+pub(super) struct DecisionPart {
+    pub(super) id: DecisionId,
+    pub(super) resource: Option<String>,
+    pub(super) decider: Option<String>,
+    pub(super) source_ip: Option<String>,
+    pub(super) inputs: String,
+}
+
+pub(super) fn decisions_of(
+    db: &mut Db,
+    organizations: &[OrganizationId],
+    ids: &[DecisionId],
+) -> Result<HashMap<DecisionId, DecisionPart>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<DecisionPart> = each!(db, c => decisions::table
+        .filter(decisions::org_id.eq_any(organizations))
+        .filter(decisions::id.eq_any(ids))
+        .select(DecisionPart::as_select())
+        .load(c))?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// A secret that is there.
+#[derive(Debug, Clone, diesel::Queryable, diesel::Selectable)]
+#[diesel(table_name = vault_secrets)]
+pub(super) struct KnownSecret {
+    pub(super) org_id: OrganizationId,
+    pub(super) id: crate::vault::model::SecretId,
+    pub(super) path: String,
+    pub(super) current_version: i64,
+    pub(super) updated_at: Timestamp,
+}
+
+pub(super) fn secrets_at(
+    db: &mut Db,
+    organizations: &[OrganizationId],
+    paths: &[String],
+) -> Result<HashMap<(OrganizationId, String), KnownSecret>> {
+    if paths.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<KnownSecret> = each!(db, c => vault_secrets::table
+        .filter(vault_secrets::org_id.eq_any(organizations))
+        .filter(vault_secrets::path.eq_any(paths))
+        .select(KnownSecret::as_select())
+        .load(c))?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ((row.org_id, row.path.clone()), row))
+        .collect())
+}
+
+/// The newest version that there was at a moment, among those that are kept.
+pub(super) fn version_at(db: &mut Db, secret: &KnownSecret, at: Timestamp) -> Result<Option<i64>> {
+    Ok(each!(db, c => vault_versions::table
+        .filter(vault_versions::org_id.eq(secret.org_id))
+        .filter(vault_versions::secret_id.eq(secret.id))
+        .filter(vault_versions::created_at.le(at))
+        .select(max(vault_versions::version))
+        .first(c))?)
+}
+
+pub(super) fn pair(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: &str,
+    agent: AgentId,
+) -> Result<Option<PairRow>> {
+    Ok(each!(db, c => vault_access_pairs::table
+        .find((organization, path, agent))
+        .select(PairRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// How often it was read in this hour.
+pub(super) fn approved_in(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: &str,
+    agent: AgentId,
+    hour: Timestamp,
+) -> Result<i64> {
+    let found: Option<i64> = each!(db, c => vault_access_hours::table
+        .find((organization, path, agent, hour))
+        .select(vault_access_hours::approved)
+        .first(c)
+        .optional())?;
+    Ok(found.unwrap_or(0))
+}
+
+/// The reads by hour, from `from` until before `to`.
+pub(super) fn reads_by_hour(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: &str,
+    agent: AgentId,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<(Timestamp, i64)>> {
+    Ok(each!(db, c => vault_access_hours::table
+        .filter(vault_access_hours::org_id.eq(organization))
+        .filter(vault_access_hours::path.eq(path))
+        .filter(vault_access_hours::agent_id.eq(agent))
+        .filter(vault_access_hours::hour.ge(from))
+        .filter(vault_access_hours::hour.lt(to))
+        .select((vault_access_hours::hour, vault_access_hours::approved))
+        .load(c))?)
+}
+
+/// How many other agents read it, and since when.
+pub(super) fn other_readers(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: &str,
+    agent: AgentId,
+) -> Result<(i64, Option<Timestamp>)> {
+    let first_reads: Vec<Option<Timestamp>> = each!(db, c => vault_access_pairs::table
+        .filter(vault_access_pairs::org_id.eq(organization))
+        .filter(vault_access_pairs::path.eq(path))
+        .filter(vault_access_pairs::agent_id.ne_all([agent, super::model::PEOPLE]))
+        .filter(vault_access_pairs::approved.gt(0))
+        .order(vault_access_pairs::first_read_at)
+        .limit(MOST_READERS)
+        .select(vault_access_pairs::first_read_at)
+        .load(c))?;
+    let since = first_reads.first().copied().flatten();
+    Ok((i64::try_from(first_reads.len()).unwrap_or(MOST_READERS), since))
+}
+
+/// When a grant was given.
+pub(super) fn granted_at(
+    db: &mut Db,
+    organization: OrganizationId,
+    grant: GrantId,
+) -> Result<Option<Timestamp>> {
+    Ok(each!(db, c => grants::table
+        .find((organization, grant))
+        .select(grants::granted_at)
+        .first(c)
+        .optional())?)
+}
+
+/// The latest denials of an agent since a moment, before a record.
+pub(super) fn denials(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    since: Timestamp,
+    before: i64,
+) -> Result<Vec<(Timestamp, i64, Json)>> {
+    Ok(each!(db, c => vault_accesses::table
+        .filter(vault_accesses::org_id.eq(organization))
+        .filter(vault_accesses::agent_id.eq(Some(agent)))
+        .filter(vault_accesses::id.ge(AccessId::from_uuid(first_id(since))))
+        .filter(vault_accesses::outcome.eq("denied"))
+        .filter(vault_accesses::leaf_index.lt(before))
+        .order(vault_accesses::id.desc())
+        .limit(100)
+        .select((vault_accesses::at, vault_accesses::leaf_index, vault_accesses::reasons))
+        .load(c))?)
+}
+
+pub(super) fn honeytokens(db: &mut Db, organizations: &[OrganizationId]) -> Result<Vec<HoneytokenRow>> {
+    Ok(each!(db, c => vault_honeytokens::table
+        .filter(vault_honeytokens::org_id.eq_any(organizations))
+        .order((vault_honeytokens::org_id, vault_honeytokens::path))
+        .select(HoneytokenRow::as_select())
+        .load(c))?)
+}
+
+pub(super) fn settings(db: &mut Db, organizations: &[OrganizationId]) -> Result<Vec<SettingsRow>> {
+    Ok(each!(db, c => vault_access_settings::table
+        .filter(vault_access_settings::org_id.eq_any(organizations))
+        .select(SettingsRow::as_select())
+        .load(c))?)
+}
+
+// --- what the follower writes ---
+
+/// The most rows of one statement on PostgreSQL.
+const ROWS_PER_STATEMENT: usize = 1_000;
+
+macro_rules! new_accesses {
+    ($rows:expr, $c:expr) => {
+        diesel::insert_into(vault_accesses::table)
+            .values($rows)
+            .on_conflict((vault_accesses::org_id, vault_accesses::id))
+            .do_nothing()
+            .execute($c)
+    };
+}
+
+/// Adds accesses; those that are there already stay as they are.
+pub(super) fn add_accesses(db: &mut Db, rows: &[AccessRow]) -> Result<()> {
+    match db {
+        Db::Pg(c) => {
+            for part in rows.chunks(ROWS_PER_STATEMENT) {
+                new_accesses!(part, &mut **c)?;
+            }
+        }
+        Db::Sqlite(c) => {
+            for row in rows {
+                new_accesses!(row, &mut **c)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing was handed over for this decision in the end, at once or when the approval was taken up.
+pub(super) fn set_undelivered(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    decision: DecisionId,
+) -> Result<()> {
+    let id = AccessId::from_uuid(decision.uuid());
+    each!(db, c => diesel::update(
+            vault_accesses::table
+                .filter(vault_accesses::org_id.eq(organization))
+                .filter(vault_accesses::agent_id.eq(Some(agent)))
+                .filter(vault_accesses::id.ge(id))
+                .filter(vault_accesses::decision_id.eq(Some(decision)))
+                .filter(vault_accesses::outcome.eq("approved")),
+        )
+        .set((
+            vault_accesses::delivery.eq(Some("nothing")),
+            vault_accesses::version.eq(None::<i64>),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+macro_rules! put_pairs {
+    ($rows:expr, $c:expr) => {
+        diesel::insert_into(vault_access_pairs::table)
+            .values($rows)
+            .on_conflict((
+                vault_access_pairs::org_id,
+                vault_access_pairs::path,
+                vault_access_pairs::agent_id,
+            ))
+            .do_update()
+            .set((
+                vault_access_pairs::approved.eq(excluded(vault_access_pairs::approved)),
+                vault_access_pairs::denied.eq(excluded(vault_access_pairs::denied)),
+                vault_access_pairs::first_read_at.eq(excluded(vault_access_pairs::first_read_at)),
+                vault_access_pairs::last_read_at.eq(excluded(vault_access_pairs::last_read_at)),
+                vault_access_pairs::last_denied_at.eq(excluded(vault_access_pairs::last_denied_at)),
+                vault_access_pairs::hours_seen.eq(excluded(vault_access_pairs::hours_seen)),
+            ))
+            .execute($c)
+    };
+}
+
+/// Writes pairs as they are now.
+pub(super) fn save_pairs(db: &mut Db, rows: &[PairRow]) -> Result<()> {
+    match db {
+        Db::Pg(c) => {
+            for part in rows.chunks(ROWS_PER_STATEMENT) {
+                put_pairs!(part, &mut **c)?;
+            }
+        }
+        Db::Sqlite(c) => {
+            for row in rows {
+                put_pairs!(row, &mut **c)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+macro_rules! adding_hours {
+    ($rows:expr, $c:expr) => {
+        diesel::insert_into(vault_access_hours::table)
+            .values($rows)
+            .on_conflict((
+                vault_access_hours::org_id,
+                vault_access_hours::path,
+                vault_access_hours::agent_id,
+                vault_access_hours::hour,
+            ))
+            .do_update()
+            .set((
+                vault_access_hours::approved
+                    .eq(vault_access_hours::approved + excluded(vault_access_hours::approved)),
+                vault_access_hours::denied
+                    .eq(vault_access_hours::denied + excluded(vault_access_hours::denied)),
+                vault_access_hours::pending
+                    .eq(vault_access_hours::pending + excluded(vault_access_hours::pending)),
+            ))
+            .execute($c)
+    };
+}
+
+/// Adds counts to their hours. Each hour stands once in `rows`.
+pub(super) fn add_hours(db: &mut Db, rows: &[HourRow]) -> Result<()> {
+    match db {
+        Db::Pg(c) => {
+            for part in rows.chunks(ROWS_PER_STATEMENT) {
+                adding_hours!(part, &mut **c)?;
+            }
+        }
+        Db::Sqlite(c) => {
+            for row in rows {
+                adding_hours!(row, &mut **c)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+// --- what people read ---
+
+/// Accesses, newest first, older than `before`.
+pub(super) fn accesses(
+    db: &mut Db,
+    organization: OrganizationId,
+    filter: &AccessFilter,
+    before: Option<AccessId>,
+    limit: i64,
+) -> Result<Vec<AccessRow>> {
+    Ok(each!(db, c => {
+        let mut query = vault_accesses::table
+            .filter(vault_accesses::org_id.eq(organization))
+            .order(vault_accesses::id.desc())
+            .limit(limit)
+            .select(AccessRow::as_select())
+            .into_boxed();
+        if let Some(path) = &filter.path { query = query.filter(vault_accesses::path.eq(path)); }
+        if let Some(prefix) = &filter.prefix {
+            query = query.filter(vault_accesses::path.ge(prefix)).filter(vault_accesses::path.lt(after_prefix(prefix)));
+        }
+        if let Some(agent) = filter.agent { query = query.filter(vault_accesses::agent_id.eq(Some(agent))); }
+        if let Some(outcome) = filter.outcome { query = query.filter(vault_accesses::outcome.eq(outcome)); }
+        if let Some(delivery) = &filter.delivery { query = query.filter(vault_accesses::delivery.eq(Some(delivery))); }
+        if let Some(since) = filter.since {
+            query = query
+                .filter(vault_accesses::id.ge(AccessId::from_uuid(first_id(since))))
+                .filter(vault_accesses::at.ge(since));
+        }
+        if let Some(until) = filter.until {
+            // One millisecond has many ids.
+            let bound = first_id(until + chrono::TimeDelta::milliseconds(1));
+            query = query.filter(vault_accesses::id.lt(AccessId::from_uuid(bound))).filter(vault_accesses::at.lt(until));
+        }
+        if let Some(before) = before { query = query.filter(vault_accesses::id.lt(before)); }
+        query.load(c)
+    })?)
+}
+
+/// The hours of a secret, an agent, both, or all, from `from` until before `to`.
+pub(super) fn hours(
+    db: &mut Db,
+    organization: OrganizationId,
+    (path, agent): (Option<&str>, Option<AgentId>),
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<HourRow>> {
+    Ok(each!(db, c => {
+        let mut query = vault_access_hours::table
+            .filter(vault_access_hours::org_id.eq(organization))
+            .filter(vault_access_hours::hour.ge(from))
+            .filter(vault_access_hours::hour.lt(to))
+            .select(HourRow::as_select())
+            .into_boxed();
+        match (path, agent) {
+            (None, None) => {
+                query = query
+                    .filter(vault_access_hours::path.eq(super::model::ALL))
+                    .filter(vault_access_hours::agent_id.eq(super::model::PEOPLE));
+            }
+            (Some(path), None) => query = query.filter(vault_access_hours::path.eq(path)),
+            (Some(path), Some(agent)) => {
+                query = query.filter(vault_access_hours::path.eq(path)).filter(vault_access_hours::agent_id.eq(agent));
+            }
+            (None, Some(agent)) => {
+                query = query
+                    .filter(vault_access_hours::agent_id.eq(agent))
+                    .filter(vault_access_hours::path.ne(super::model::ALL));
+            }
+        }
+        query.load(c)
+    })?)
+}
+
+/// The pairs of a secret, an agent, or both, the latest read first.
+pub(super) fn pairs(
+    db: &mut Db,
+    organization: OrganizationId,
+    (path, agent): (Option<&str>, Option<AgentId>),
+    limit: i64,
+) -> Result<Vec<PairRow>> {
+    Ok(each!(db, c => {
+        let mut query = vault_access_pairs::table
+            .filter(vault_access_pairs::org_id.eq(organization))
+            // What was never read comes last on both databases.
+            .order((vault_access_pairs::last_read_at.is_null(), vault_access_pairs::last_read_at.desc(), vault_access_pairs::path))
+            .limit(limit)
+            .select(PairRow::as_select())
+            .into_boxed();
+        if let Some(path) = path { query = query.filter(vault_access_pairs::path.eq(path)); }
+        if let Some(agent) = agent { query = query.filter(vault_access_pairs::agent_id.eq(agent)); }
+        query.load(c)
+    })?)
+}
+
+impl From<PairRow> for PairView {
+    fn from(row: PairRow) -> Self {
+        Self {
+            path: row.path,
+            agent_id: Some(row.agent_id).filter(|agent| *agent != super::model::PEOPLE),
+            approved: row.approved,
+            denied: row.denied,
+            first_read_at: row.first_read_at,
+            last_read_at: row.last_read_at,
+            last_denied_at: row.last_denied_at,
+        }
+    }
+}
+
+/// A secret as the search for unused ones looks at it.
+pub(super) type Candidate = (
+    Id<crate::vault::model::SecretIdKind>,
+    String,
+    Option<String>,
+    Timestamp,
+);
+
+/// Secrets by their paths, after one of them.
+pub(super) fn candidates(
+    db: &mut Db,
+    organization: OrganizationId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Candidate>> {
+    Ok(each!(db, c => vault_secrets::table
+        .filter(vault_secrets::org_id.eq(organization))
+        .filter(vault_secrets::path.gt(after))
+        .order(vault_secrets::path)
+        .limit(limit)
+        .select((vault_secrets::id, vault_secrets::path, vault_secrets::owner, vault_secrets::created_at))
+        .load(c))?)
+}
+
+/// The secrets after `after` up to `last` that were read since a moment.
+pub(super) fn used_since(
+    db: &mut Db,
+    organization: OrganizationId,
+    (after, last): (&str, &str),
+    since: Timestamp,
+) -> Result<HashSet<String>> {
+    let paths: Vec<String> = each!(db, c => vault_access_pairs::table
+        .filter(vault_access_pairs::org_id.eq(organization))
+        .filter(vault_access_pairs::path.gt(after))
+        .filter(vault_access_pairs::path.le(last))
+        .filter(vault_access_pairs::last_read_at.ge(Some(since)))
+        .select(vault_access_pairs::path)
+        .distinct()
+        .load(c))?;
+    Ok(paths.into_iter().collect())
+}
+
+/// The last reads of these secrets.
+pub(super) fn last_reads(
+    db: &mut Db,
+    organization: OrganizationId,
+    paths: &[String],
+) -> Result<HashMap<String, Timestamp>> {
+    let rows: Vec<(String, Option<Timestamp>)> = each!(db, c => vault_access_pairs::table
+        .filter(vault_access_pairs::org_id.eq(organization))
+        .filter(vault_access_pairs::path.eq_any(paths))
+        .select((vault_access_pairs::path, vault_access_pairs::last_read_at))
+        .load(c))?;
+    let mut last: HashMap<String, Timestamp> = HashMap::new();
+    for (path, at) in rows {
+        if let Some(at) = at {
+            last.entry(path)
+                .and_modify(|known| *known = at.max(*known))
+                .or_insert(at);
+        }
+    }
+    Ok(last)
+}
+
+/// The path of a secret.
+pub(super) fn path_of(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: crate::vault::model::SecretId,
+) -> Result<Option<String>> {
+    Ok(each!(db, c => vault_secrets::table
+        .find((organization, secret))
+        .select(vault_secrets::path)
+        .first(c)
+        .optional())?)
+}
+
+/// An allowing grant as the search for broad ones looks at it.
+pub(super) type GrantPart = (GrantId, AgentId, String, Json, Timestamp);
+
+/// Grants that allow something now, after one of them.
+pub(super) fn grants_now(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: Option<AgentId>,
+    now: Timestamp,
+    after: Option<GrantId>,
+    limit: i64,
+) -> Result<Vec<GrantPart>> {
+    Ok(each!(db, c => {
+        let mut query = grants::table
+            .filter(grants::org_id.eq(organization))
+            .filter(grants::revoked_at.is_null())
+            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(Some(now))))
+            .filter(grants::effect.ne("deny"))
+            .order(grants::id)
+            .limit(limit)
+            .select((grants::id, grants::agent_id, grants::capability, grants::scope, grants::granted_at))
+            .into_boxed();
+        if let Some(agent) = agent { query = query.filter(grants::agent_id.eq(agent)); }
+        if let Some(after) = after { query = query.filter(grants::id.gt(after)); }
+        query.load(c)
+    })?)
+}
+
+/// The paths that begin with `prefix`.
+pub(super) fn paths_below(
+    db: &mut Db,
+    organization: OrganizationId,
+    prefix: &str,
+    limit: i64,
+) -> Result<Vec<String>> {
+    Ok(each!(db, c => vault_secrets::table
+        .filter(vault_secrets::org_id.eq(organization))
+        .filter(vault_secrets::path.ge(prefix))
+        .filter(vault_secrets::path.lt(after_prefix(prefix)))
+        .order(vault_secrets::path)
+        .limit(limit)
+        .select(vault_secrets::path)
+        .load(c))?)
+}
+
+/// The paths that an agent read since a moment.
+pub(super) fn read_since(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: AgentId,
+    since: Timestamp,
+    limit: i64,
+) -> Result<Vec<String>> {
+    Ok(each!(db, c => vault_access_pairs::table
+        .filter(vault_access_pairs::org_id.eq(organization))
+        .filter(vault_access_pairs::agent_id.eq(agent))
+        .filter(vault_access_pairs::last_read_at.ge(Some(since)))
+        .order(vault_access_pairs::path)
+        .limit(limit)
+        .select(vault_access_pairs::path)
+        .load(c))?)
+}
+
+// --- settings and honeytokens ---
+
+pub(super) fn put_settings(db: &mut Db, row: &SettingsRow) -> Result<()> {
+    each!(db, c => diesel::insert_into(vault_access_settings::table)
+        .values(row)
+        .on_conflict(vault_access_settings::org_id)
+        .do_update()
+        .set((
+            vault_access_settings::settings.eq(excluded(vault_access_settings::settings)),
+            vault_access_settings::updated_by.eq(excluded(vault_access_settings::updated_by)),
+            vault_access_settings::updated_at.eq(excluded(vault_access_settings::updated_at)),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Marks a path; whether it was not marked before.
+pub(super) fn mark(db: &mut Db, row: &HoneytokenRow) -> Result<bool> {
+    let added = each!(db, c => diesel::insert_into(vault_honeytokens::table)
+        .values(row)
+        .on_conflict((vault_honeytokens::org_id, vault_honeytokens::path))
+        .do_nothing()
+        .execute(c))?;
+    Ok(added > 0)
+}
+
+/// Takes a mark away; whether there was one.
+pub(super) fn unmark(db: &mut Db, organization: OrganizationId, path: &str) -> Result<bool> {
+    let removed =
+        each!(db, c => diesel::delete(vault_honeytokens::table.find((organization, path))).execute(c))?;
+    Ok(removed > 0)
+}
+
+pub(super) fn is_marked(db: &mut Db, organization: OrganizationId, path: &str) -> Result<bool> {
+    let found: Option<String> = each!(db, c => vault_honeytokens::table
+        .find((organization, path))
+        .select(vault_honeytokens::path)
+        .first(c)
+        .optional())?;
+    Ok(found.is_some())
+}
+
+pub(super) fn count_marks(db: &mut Db, organization: OrganizationId) -> Result<i64> {
+    Ok(each!(db, c => vault_honeytokens::table
+        .filter(vault_honeytokens::org_id.eq(organization))
+        .count()
+        .get_result(c))?)
+}
+
+/// What the detectors of this module found, about a secret or an agent if one is named; the latest first.
+pub(super) fn findings(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: Option<&str>,
+    agent: Option<AgentId>,
+    limit: i64,
+) -> Result<Vec<FindingRow>> {
+    let names: Vec<&str> = super::DETECTORS.iter().map(|detector| detector.name).collect();
+    Ok(each!(db, c => {
+        let mut query = threat_findings::table
+            .filter(threat_findings::org_id.eq(organization))
+            .filter(threat_findings::detector.eq_any(names))
+            .order(threat_findings::id.desc())
+            .limit(limit)
+            .select(FindingRow::as_select())
+            .into_boxed();
+        if let Some(path) = path { query = query.filter(threat_findings::subject.eq(path)); }
+        if let Some(agent) = agent { query = query.filter(threat_findings::agent_id.eq(Some(agent))); }
+        query.load(c)
+    })?)
+}

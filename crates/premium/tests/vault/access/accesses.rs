@@ -1,0 +1,299 @@
+//! Who took what: rows and numbers.
+
+use aim_core::{Code, Role};
+use aim_premium::access::model::{AccessQuery, SummaryQuery};
+use aim_testkit::{seed_agent, seed_organization};
+use chrono::TimeDelta;
+
+use super::{Audit, HOME};
+use crate::bed::{Bed, refused};
+
+const LIVE: &str = "payments/stripe/live";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_tells_who_took_which_version_when_from_where_and_by_which_grant() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put(LIVE, "one").await;
+        bed.clock.advance(TimeDelta::seconds(1));
+        let read = audit.read(LIVE).await;
+        // The follower looks later, and by then there is a newer version.
+        bed.clock.advance(TimeDelta::seconds(1));
+        bed.put(LIVE, "two").await;
+        let accesses = audit.accesses().await;
+        assert_eq!(accesses.len(), 1);
+        let access = &accesses[0];
+        let decision = &read.reply.decision;
+        assert_eq!(access.decision_id, Some(decision.id));
+        assert_eq!(
+            (access.path.as_str(), access.agent_id, access.version),
+            (LIVE, Some(bed.agent.id), Some(1))
+        );
+        assert_eq!(
+            (access.outcome.as_str(), access.delivery.as_deref()),
+            ("approved", Some("sealed"))
+        );
+        let grant = decision.decided_by.unwrap().id;
+        assert_eq!(access.decided_by, Some(format!("grant:{grant}")));
+        assert_eq!(access.source_ip.as_deref(), Some(HOME));
+        assert_eq!(access.at, decision.created_at);
+        assert_eq!(access.actor, format!("agent:{}", bed.agent.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn denied_pending_taken_up_and_empty_handed_reads_stand_there_as_what_they_were() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put("hr/salaries", "v").await;
+        bed.put("payments/payout", "v").await;
+        bed.grant("require_approval", "payments/payout").await;
+        bed.clock.advance(TimeDelta::seconds(1));
+        audit.read("hr/salaries").await;
+        audit.read("hr/nothing").await;
+        let pending = audit.read("payments/payout").await.reply.decision.id;
+        bed.review(pending, true).await;
+        bed.clock.advance(TimeDelta::seconds(1));
+        bed.take_up("payments/payout", None, pending).await.unwrap();
+        let ctx = audit.ctx_of(&bed.agent);
+        let nothing = bed.read_by(&bed.vault, &ctx, "payments/nothing", None).await;
+        assert_eq!(refused(nothing).0, Code::NotFound);
+        let mut seen: Vec<_> = audit
+            .accesses()
+            .await
+            .into_iter()
+            .map(|access| (access.path, access.outcome, access.delivery, access.version))
+            .collect();
+        seen.sort();
+        let row = |path: &str, outcome: &str, delivery: Option<&str>, version| {
+            (
+                path.to_owned(),
+                outcome.to_owned(),
+                delivery.map(str::to_owned),
+                version,
+            )
+        };
+        assert_eq!(
+            seen,
+            [
+                row("hr/nothing", "denied", None, None),
+                row("hr/salaries", "denied", None, None),
+                row("payments/nothing", "approved", Some("nothing"), None),
+                row(
+                    "payments/payout",
+                    "approved",
+                    Some("sealed_after_approval"),
+                    Some(1)
+                ),
+                row("payments/payout", "pending", None, None),
+            ]
+        );
+        let audited = bed.audited().await;
+        assert!(
+            audited.contains(&"secret.not_delivered".to_owned()),
+            "{audited:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_and_pages_show_each_access_once() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        for path in ["payments/a", "payments/b", "hr/a"] {
+            bed.put(path, "v").await;
+        }
+        for _ in 0..3 {
+            for path in ["payments/a", "payments/b", "hr/a"] {
+                bed.clock.advance(TimeDelta::seconds(1));
+                audit.read(path).await;
+            }
+        }
+        let all = audit.accesses().await;
+        assert_eq!(all.len(), 9);
+        let manager = bed.manager();
+        let of = |query: AccessQuery| {
+            let (service, manager) = (audit.service.clone(), manager.clone());
+            async move { service.list(&manager, &query).await.unwrap() }
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let mut query = AccessQuery {
+            limit: text("2"),
+            ..AccessQuery::default()
+        };
+        let mut paged = Vec::new();
+        loop {
+            let page = of(query.clone()).await;
+            paged.extend(page.accesses);
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(paged, all);
+        let middle = all[4].at.to_text();
+        for (query, count) in [
+            (
+                AccessQuery {
+                    path: text("payments/a"),
+                    ..AccessQuery::default()
+                },
+                3,
+            ),
+            (
+                AccessQuery {
+                    prefix: text("payments/"),
+                    ..AccessQuery::default()
+                },
+                6,
+            ),
+            (
+                AccessQuery {
+                    outcome: text("denied"),
+                    ..AccessQuery::default()
+                },
+                3,
+            ),
+            (
+                AccessQuery {
+                    delivery: text("sealed"),
+                    agent_id: Some(bed.agent.id.to_string()),
+                    ..AccessQuery::default()
+                },
+                6,
+            ),
+            (
+                AccessQuery {
+                    since: Some(middle.clone()),
+                    ..AccessQuery::default()
+                },
+                5,
+            ),
+            (
+                AccessQuery {
+                    until: Some(middle.clone()),
+                    ..AccessQuery::default()
+                },
+                4,
+            ),
+        ] {
+            assert_eq!(of(query.clone()).await.accesses.len(), count, "{query:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_exact_across_restarts_of_the_follower_and_only_of_secrets_that_are_there() {
+    for bed in Bed::all().await {
+        bed.put(LIVE, "v").await;
+        bed.put("hr/a", "v").await;
+        let other = seed_agent(&bed.kernel.store, bed.organization, "other").await;
+        for _ in 0..3 {
+            // A follower that knows nothing each time.
+            let audit = Audit::of(&bed).await;
+            for _ in 0..2 {
+                bed.clock.advance(TimeDelta::minutes(25));
+                audit.read(LIVE).await;
+                audit.read("hr/a").await;
+                audit.read("hr/nothing").await;
+                audit.read_by(&other, LIVE).await;
+            }
+            audit.catch_up().await;
+            audit.catch_up().await;
+        }
+        let audit = Audit::of(&bed).await;
+        let manager = bed.manager();
+        let of_secret = SummaryQuery {
+            path: Some(LIVE.to_owned()),
+            ..SummaryQuery::default()
+        };
+        let summary = audit.service.summary(&manager, &of_secret).await.unwrap();
+        assert_eq!(
+            (
+                summary.totals.approved,
+                summary.totals.denied,
+                summary.totals.pending
+            ),
+            (6, 6, 0)
+        );
+        assert_eq!(summary.series.len(), 24);
+        let hours: i64 = summary.series.iter().map(|point| point.counts.approved).sum();
+        assert_eq!(hours, 6);
+        assert_eq!(summary.pairs.len(), 2);
+        let reader = &summary.pairs[0];
+        assert_eq!(
+            (reader.agent_id, reader.approved, reader.denied),
+            (Some(bed.agent.id), 6, 0)
+        );
+        assert_eq!(
+            summary.last_read_at.unwrap() - summary.first_read_at.unwrap(),
+            TimeDelta::minutes(125)
+        );
+        let of_agent = SummaryQuery {
+            agent_id: Some(bed.agent.id.to_string()),
+            ..SummaryQuery::default()
+        };
+        let summary = audit.service.summary(&manager, &of_agent).await.unwrap();
+        let mut paths: Vec<_> = summary.pairs.iter().map(|pair| pair.path.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["hr/a", LIVE], "nobody fills the counts with paths");
+        let of_all = audit
+            .service
+            .summary(&manager, &SummaryQuery::default())
+            .await
+            .unwrap();
+        assert_eq!(
+            (of_all.totals.approved, of_all.totals.denied, of_all.pairs.len()),
+            (6, 18, 0),
+            "those at paths that are not there included"
+        );
+        let malformed = SummaryQuery {
+            path: Some("a//b".to_owned()),
+            ..SummaryQuery::default()
+        };
+        let refusal = audit.service.summary(&manager, &malformed).await;
+        assert_eq!(refused(refusal), (Code::FieldInvalid, "path".to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenant_and_agents_see_nothing_of_it() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put(LIVE, "v").await;
+        audit.read(LIVE).await;
+        let own = audit.accesses().await;
+        assert_eq!(own.len(), 1);
+        let away = seed_organization(&bed.kernel.store).await.organization;
+        let stranger = bed.as_role_of(away, Role::Admin);
+        let list = audit
+            .service
+            .list(&stranger, &AccessQuery::default())
+            .await
+            .unwrap();
+        assert!(list.accesses.is_empty());
+        // The cursor of another tenant's list is a place in time, and shows nothing of it.
+        let cursor = AccessQuery {
+            cursor: Some(own[0].id.uuid().simple().to_string()),
+            ..AccessQuery::default()
+        };
+        let list = audit.service.list(&stranger, &cursor).await.unwrap();
+        assert!(list.accesses.is_empty());
+        for query in [
+            SummaryQuery {
+                path: Some(LIVE.to_owned()),
+                ..SummaryQuery::default()
+            },
+            SummaryQuery {
+                agent_id: Some(bed.agent.id.to_string()),
+                ..SummaryQuery::default()
+            },
+        ] {
+            let summary = audit.service.summary(&stranger, &query).await.unwrap();
+            assert!(summary.pairs.is_empty() && summary.totals.approved == 0);
+        }
+        let agent = bed.as_agent();
+        let refusal = audit.service.list(&agent, &AccessQuery::default()).await;
+        assert_eq!(refused(refusal).0, Code::Forbidden);
+    }
+}

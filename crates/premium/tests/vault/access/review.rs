@@ -1,0 +1,198 @@
+//! What nobody reads, and grants that cover too much.
+
+use aim_core::{Code, Role};
+use aim_platform::Module;
+use aim_platform::retention::Trim;
+use aim_premium::access::{
+    Access,
+    honeytokens::{PostHoneytokens, Shape},
+    model::{BroadQuery, UnusedQuery},
+};
+use aim_testkit::seed_organization;
+use chrono::TimeDelta;
+
+use super::Audit;
+use crate::bed::{Bed, refused};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_nobody_reads_are_listed_and_young_ones_and_honeytokens_are_not() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        for path in ["payments/never", "payments/once", "payments/used"] {
+            bed.put(path, "v").await;
+        }
+        let bait = PostHoneytokens {
+            paths: vec!["payments/bait".to_owned()],
+            shape: Shape::Generic,
+            note: None,
+        };
+        let admin = bed.as_role(Role::Admin);
+        audit.service.add_honeytokens(&admin, bait).await.unwrap();
+        audit.read("payments/once").await;
+        bed.clock.advance(TimeDelta::days(91));
+        audit.read("payments/used").await;
+        bed.put("payments/young", "v").await;
+        audit.catch_up().await;
+        let manager = bed.manager();
+        let list = audit
+            .service
+            .unused(&manager, &UnusedQuery::default())
+            .await
+            .unwrap();
+        let paths: Vec<_> = list
+            .secrets
+            .iter()
+            .map(|secret| (secret.path.as_str(), secret.last_read_at.is_some()))
+            .collect();
+        assert_eq!(paths, [("payments/never", false), ("payments/once", true)]);
+        assert_eq!((list.days, list.next_cursor), (90, None));
+        // Page by page it is the same.
+        let mut query = UnusedQuery {
+            limit: Some("1".to_owned()),
+            ..UnusedQuery::default()
+        };
+        let mut paged = Vec::new();
+        loop {
+            let page = audit.service.unused(&manager, &query).await.unwrap();
+            paged.extend(page.secrets);
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(paged, list.secrets);
+        let longer = UnusedQuery {
+            days: Some("92".to_owned()),
+            ..UnusedQuery::default()
+        };
+        let list = audit.service.unused(&manager, &longer).await.unwrap();
+        assert!(list.secrets.is_empty(), "they are not that old");
+        let away = seed_organization(&bed.kernel.store).await.organization;
+        let stranger = bed.as_role_of(away, Role::Manager);
+        let list = audit
+            .service
+            .unused(&stranger, &UnusedQuery::default())
+            .await
+            .unwrap();
+        assert!(list.secrets.is_empty());
+        let wrong = UnusedQuery {
+            days: Some("0".to_owned()),
+            ..UnusedQuery::default()
+        };
+        let refusal = audit.service.unused(&manager, &wrong).await;
+        assert_eq!(refused(refusal), (Code::FieldInvalid, "days".to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broad_grant_is_named_with_what_would_be_enough_and_a_narrow_one_is_not() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        // The bed's grant covers payments/**.
+        for number in 0..10 {
+            bed.put(&format!("payments/{number}"), "v").await;
+        }
+        bed.put("hr/a", "v").await;
+        audit.read("payments/3").await;
+        audit.catch_up().await;
+        let manager = bed.manager();
+        let list = audit
+            .service
+            .broad(&manager, &BroadQuery::default())
+            .await
+            .unwrap();
+        assert_eq!(list.grants.len(), 1);
+        let grant = &list.grants[0];
+        assert_eq!(
+            (grant.agent_id, grant.covered, grant.covered_or_more, grant.read),
+            (bed.agent.id, 10, false, 1)
+        );
+        assert_eq!(grant.resources, ["payments/**"]);
+        assert_eq!(grant.enough, ["payments/3"]);
+        assert_eq!(list.next_cursor, None);
+        for number in 0..3 {
+            audit.read(&format!("payments/{number}")).await;
+        }
+        audit.catch_up().await;
+        let list = audit
+            .service
+            .broad(&manager, &BroadQuery::default())
+            .await
+            .unwrap();
+        assert!(list.grants.is_empty(), "ten covered and four read is not broad");
+        // Reads of long ago do not count.
+        bed.clock.advance(TimeDelta::days(31));
+        let list = audit
+            .service
+            .broad(&bed.manager(), &BroadQuery::default())
+            .await
+            .unwrap();
+        assert_eq!((list.grants.len(), list.grants[0].read), (1, 0));
+        bed.database
+            .sql("UPDATE grants SET revoked_at = granted_at")
+            .await;
+        let list = audit
+            .service
+            .broad(&bed.manager(), &BroadQuery::default())
+            .await
+            .unwrap();
+        assert!(list.grants.is_empty(), "a revoked grant covers nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_takes_what_is_old_and_not_what_is_held() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put("payments/a", "v").await;
+        audit.read("payments/a").await;
+        bed.clock.advance(TimeDelta::days(40));
+        audit.read("payments/a").await;
+        audit.catch_up().await;
+        let retained = Access::new(&bed.kernel, bed.vault.clone()).retained();
+        assert_eq!(retained.len(), 2);
+        let (organization, now) = (bed.organization, bed.kernel.now());
+        for held in [vec![bed.agent.id], Vec::new()] {
+            let left = if held.is_empty() { 1 } else { 2 };
+            for table in &retained {
+                let (table, held) = (*table, held.clone());
+                let (trimmed, oldest) = bed
+                    .kernel
+                    .store
+                    .write(organization, move |db| {
+                        let trim = Trim {
+                            organization,
+                            before: now - TimeDelta::days(30),
+                            held: held.clone(),
+                            after: None,
+                            limit: 100,
+                        };
+                        let oldest = (table.oldest)(db, organization, &held, None)?;
+                        Ok(((table.trim)(db, &trim)?, oldest))
+                    })
+                    .await
+                    .unwrap();
+                // The organisation's own hours are no agent's.
+                let of_all = table.name == "vault_access_hours" && left == 2;
+                let (changed, known) = if left == 2 && !of_all {
+                    (0, false)
+                } else {
+                    (1, true)
+                };
+                assert_eq!(
+                    (trimmed.changed, trimmed.more, oldest.is_some()),
+                    (changed, false, known),
+                    "{}",
+                    table.name
+                );
+            }
+            for table in ["vault_accesses", "vault_access_hours"] {
+                let count = match table {
+                    "vault_access_hours" => format!("SELECT count(*) FROM {table} WHERE path <> ''"),
+                    _ => format!("SELECT count(*) FROM {table}"),
+                };
+                assert_eq!(bed.database.count(&count).await, left, "{table}");
+            }
+        }
+    }
+}
