@@ -6,6 +6,8 @@
 //! two, a proxy that ends TLS included, sees a ciphertext. What binds the ciphertext to its occasion is the `info`
 //! of RFC 9180 §5.1: see [`SecretInfo`].
 
+pub mod registered;
+
 use std::{convert::Infallible, fmt};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

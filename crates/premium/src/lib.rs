@@ -14,6 +14,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 pub mod agent_api_keys;
 pub mod run;
 pub mod schema;
+pub mod sdk_secrets;
 pub mod vault;
 
 /// A text that every premium module carries in what it registers (in the OpenAPI document, as the
@@ -34,8 +35,10 @@ pub const PREMIUM_MIGRATIONS: MigrationSet = MigrationSet {
 /// `verifications`.
 #[must_use]
 pub fn modules(kernel: &Kernel, verifications: VerificationService) -> Vec<Arc<dyn Module>> {
+    let vault = vault::Vault::new(kernel, verifications);
     vec![
         Arc::new(agent_api_keys::AgentApiKeys::new(kernel)),
-        Arc::new(vault::Vault::new(kernel, verifications)),
+        Arc::new(sdk_secrets::SdkSecrets::new(kernel, vault.service())),
+        Arc::new(vault),
     ]
 }

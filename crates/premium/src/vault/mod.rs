@@ -5,6 +5,7 @@
 //! value, [`reads`] is for agents. Nothing here decides whether an agent may read: that is the verified action.
 
 pub mod cli;
+mod delivery;
 pub mod envelope;
 mod key_store;
 mod keys;
@@ -24,6 +25,7 @@ use aim_core::Permission;
 use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use aim_violations::VerificationService;
 
+pub(crate) use delivery::Delivery;
 pub use service::VaultService;
 
 /// As [`crate::EDITION_MARKER`]: stands in every binary that has the vault.

@@ -26,9 +26,9 @@ use super::{
 /// The capability that a read takes.
 pub const READ_ACTION: &str = "secret:read";
 /// The scheme whose signatures cover the body (RFC 9421 with `content-digest`).
-const COVERING_SCHEME: &str = "rfc9421";
+pub(super) const COVERING_SCHEME: &str = "rfc9421";
 /// The member of the context that the vault writes itself.
-const OWN_CONTEXT: &str = "secret";
+pub(super) const OWN_CONTEXT: &str = "secret";
 
 /// What an agent asks for.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -256,7 +256,7 @@ impl VaultService {
 }
 
 /// The plaintext of a version that may be handed over.
-fn take(
+pub(super) fn take(
     db: &mut Db,
     ctx: &Ctx,
     keys: &OrganizationKeys,
@@ -304,11 +304,11 @@ fn take(
     Ok((secret, plaintext))
 }
 
-fn nothing_there() -> Error {
+pub(super) fn nothing_there() -> Error {
     Error::new(Code::NotFound, "there is no secret at this path")
 }
 
-fn unusable_key(error: SealingError) -> Error {
+pub(super) fn unusable_key(error: SealingError) -> Error {
     Error::field(
         "seal_to",
         format!("{error}; send a fresh one in base64url without padding"),
