@@ -3,6 +3,8 @@
 //! For each read a key pair is made, its public half stands in the body that the agent signs, and the
 //! server seals the secret to it. Nothing is kept here: no cache, no file.
 
+mod wraps;
+
 use std::collections::BTreeMap;
 
 use aim_crypto::{
@@ -20,6 +22,8 @@ use crate::{
     error::Error,
     model::{Decision, Status},
 };
+
+pub use wraps::{UnwrappedSecret, Wrap};
 
 /// Where secrets are read.
 const READS: &str = "/api/v1/vault/reads";

@@ -237,6 +237,33 @@ impl SecretInfo<'_> {
     }
 }
 
+/// The occasion on which a wrap token is used: whose, which token, and which version it stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct WrapInfo<'a> {
+    /// The organisation's id.
+    pub organization: &'a str,
+    /// The wrap's id.
+    pub wrap: &'a str,
+    /// The secret's path.
+    pub path: &'a str,
+    /// The version.
+    pub version: i64,
+}
+
+impl WrapInfo<'_> {
+    /// `AIM-WRAP-V1` and the four parts, a line each, without one at the end.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let Self {
+            organization,
+            wrap,
+            path,
+            version,
+        } = self;
+        format!("AIM-WRAP-V1\n{organization}\n{wrap}\n{path}\n{version}").into_bytes()
+    }
+}
+
 /// Random bytes drawn in advance, so that a system without randomness is an error and no panic.
 struct Randomness {
     bytes: Zeroizing<[u8; KEY_LENGTH]>,

@@ -31,13 +31,17 @@ struct VaultArguments {
     command: VaultCommand,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum VaultCommand {
     /// Say how the vault stands.
     Status,
     /// Give the vault its passphrase, from standard input or as it is typed. The first one that is given is the
     /// one that is set. Needs an API key of an administrator.
     Unseal,
+    /// Make a token that hands a secret over once.
+    Wrap(crate::secret_wraps::cli::WrapArguments),
+    /// Use such a token, from standard input: write what it hands over to standard output.
+    Unwrap(crate::secret_wraps::cli::UnwrapArguments),
 }
 
 /// The command with its arguments and help.
@@ -53,6 +57,7 @@ pub fn execute(matches: &ArgMatches, as_json: bool) -> ExitCode {
         .map_err(|error| error.to_string())
         .and_then(|arguments| run(&arguments));
     match done {
+        Ok(Value::Null) => ExitCode::SUCCESS,
         Ok(status) => {
             let _ = writeln!(io::stdout().lock(), "{}", shown(&status, as_json));
             ExitCode::SUCCESS
@@ -65,12 +70,26 @@ pub fn execute(matches: &ArgMatches, as_json: bool) -> ExitCode {
 }
 
 fn run(arguments: &VaultArguments) -> Result<Value, String> {
-    let client = client(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let answer = match arguments.command {
+    // What can be done without an API key.
+    match &arguments.command {
+        VaultCommand::Unwrap(token) => {
+            return runtime
+                .block_on(token.run(&arguments.server))
+                .map(|()| Value::Null);
+        }
+        VaultCommand::Wrap(wrap) if wrap.by_agent() => {
+            return runtime.block_on(wrap.run(&arguments.server, None));
+        }
+        _ => {}
+    }
+    let client = client(arguments)?;
+    let answer = match &arguments.command {
+        VaultCommand::Wrap(wrap) => return runtime.block_on(wrap.run(&arguments.server, Some(client))),
+        VaultCommand::Unwrap(_) => return Ok(Value::Null),
         VaultCommand::Status => {
             runtime.block_on(client.call(Method::GET, "/api/v1/vault/status", None::<&Value>))
         }
@@ -124,6 +143,9 @@ fn shown(status: &Value, as_json: bool) -> String {
         return status.to_string();
     }
     let text = |name: &str| status.get(name).and_then(Value::as_str);
+    if let Some(token) = text("token") {
+        return token.to_owned();
+    }
     let mut line = format!(
         "the vault is {}, its root key of {}",
         text("state").unwrap_or("unknown"),

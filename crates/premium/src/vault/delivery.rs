@@ -1,7 +1,8 @@
 //! Handing a secret to an agent in another way than `POST /api/v1/vault/reads` does: the same action, decided by the same
 //! code. Whoever calls this seals what it gets.
 
-use aim_core::{Ctx, Result};
+use aim_core::{Actor, AgentCredential, Code, Ctx, Error, Result};
+use aim_crypto::sealing::{self, KEY_LENGTH, SealingError};
 use aim_platform::NonceClaim;
 use aim_violations::verification::{ActionRequest, DecisionView};
 use serde_json::{Map, Value};
@@ -9,7 +10,10 @@ use zeroize::Zeroizing;
 
 use super::{
     path::SecretPath,
-    reads::{OWN_CONTEXT, READ_ACTION, ReadSecret, nothing_there, take},
+    reads::{
+        COVERING_SCHEME, OWN_CONTEXT, READ_ACTION, ReadSecret, SealedSecret, nothing_there, take,
+        unusable_key,
+    },
     service::VaultService,
 };
 
@@ -25,6 +29,49 @@ pub(crate) struct Delivery {
 
 /// The plaintext of a secret, with what is known of it.
 pub(crate) type Opened = (ReadSecret, Zeroizing<Vec<u8>>);
+
+/// Refuses an agent whose proof does not cover the body: whoever changed another request on its way could put something of
+/// its own into it.
+pub(crate) fn requires_covering(ctx: &Ctx, scheme: &str) -> Result<()> {
+    let by_key = matches!(
+        ctx.actor,
+        Actor::Agent {
+            credential: AgentCredential::Key { .. },
+            ..
+        }
+    );
+    if by_key && scheme == COVERING_SCHEME {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Forbidden,
+        "sign the request by RFC 9421, with content-digest",
+    ))
+}
+
+/// The key that something shall be sealed to.
+pub(crate) fn parse_recipient(seal_to: &str) -> Result<[u8; KEY_LENGTH]> {
+    sealing::parse_public(seal_to).map_err(unusable_key)
+}
+
+/// Seals by HPKE, for the occasion `info`.
+pub(crate) fn seal_as_hpke(
+    recipient: &[u8; KEY_LENGTH],
+    info: &[u8],
+    plaintext: &[u8],
+) -> Result<SealedSecret> {
+    let sealed = sealing::seal(recipient, info, plaintext).map_err(|error| match error {
+        SealingError::Key => unusable_key(error),
+        other => Error::internal(other),
+    })?;
+    Ok(SealedSecret {
+        kem: sealed.kem,
+        kdf: sealed.kdf,
+        aead: sealed.aead,
+        enc: sealed.enc,
+        ciphertext: sealed.ciphertext,
+    })
+}
 
 impl VaultService {
     /// Decides `secret:read` on the path. When this answers, the decision is durable; approved is not yet opened.

@@ -25,7 +25,7 @@ use aim_core::Permission;
 use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use aim_violations::VerificationService;
 
-pub(crate) use delivery::Delivery;
+pub(crate) use delivery::{Delivery, parse_recipient, requires_covering, seal_as_hpke};
 pub use service::VaultService;
 
 /// As [`crate::EDITION_MARKER`]: stands in every binary that has the vault.

@@ -18,4 +18,6 @@ mod root_key;
 #[cfg(test)]
 mod tampering;
 #[cfg(test)]
+mod wraps;
+#[cfg(test)]
 mod writing;
