@@ -15,6 +15,7 @@ pub mod agent_api_keys;
 pub mod run;
 pub mod schema;
 pub mod sdk_secrets;
+pub mod secret_changes;
 pub mod secret_wraps;
 pub mod vault;
 
@@ -41,6 +42,7 @@ pub fn modules(kernel: &Kernel, verifications: VerificationService) -> Vec<Arc<d
         Arc::new(agent_api_keys::AgentApiKeys::new(kernel)),
         Arc::new(sdk_secrets::SdkSecrets::new(kernel, vault.service())),
         Arc::new(secret_wraps::SecretWraps::new(kernel, vault.service())),
+        Arc::new(secret_changes::SecretChanges::new(kernel)),
         Arc::new(vault),
     ]
 }

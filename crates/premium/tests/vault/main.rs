@@ -6,6 +6,8 @@ mod bed;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod http;
