@@ -41,6 +41,18 @@ const PREMIUM_PATHS: &[(Method, &str)] = &[
     (Method::POST, "/api/v1/vault/destroy"),
     (Method::POST, "/api/v1/vault/rollback"),
     (Method::POST, "/api/v1/vault/find-value"),
+    (Method::POST, "/api/v1/secrets/resolve"),
+    (Method::POST, "/api/v1/secrets/namespaces"),
+    (Method::GET, "/api/v1/secrets/namespaces"),
+    (Method::GET, "/api/v1/secrets/namespaces/{id}"),
+    (Method::DELETE, "/api/v1/secrets/namespaces/{id}"),
+    (Method::POST, "/api/v1/secrets/namespaces/{id}/credentials"),
+    (Method::POST, "/api/v1/secrets/namespaces/{id}/rotate"),
+    (Method::GET, "/api/v1/secrets/audit"),
+    (Method::POST, "/api/v1/vault/wrap"),
+    (Method::POST, "/api/v1/vault/wrap/lookup"),
+    (Method::POST, "/api/v1/vault/wrap/unwrap"),
+    (Method::GET, "/api/v1/vault/changes"),
 ];
 
 fn is_premium() -> bool {

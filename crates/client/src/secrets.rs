@@ -1,8 +1,10 @@
 //! Reading a secret: a signed action like any other, whose answer only this request can open.
 //!
 //! For each read a key pair is made, its public half stands in the body that the agent signs, and the
-//! server seals the secret to it. Nothing is kept here: no cache, no file.
+//! server seals the secret to it. Nothing is kept here, and nothing ever on a disk; [`SecretCache`] keeps some in memory.
 
+mod cache;
+mod changes;
 mod wraps;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,8 @@ use crate::{
     model::{Decision, Status},
 };
 
+pub use cache::{CacheLimits, SecretCache};
+pub use changes::{Change, Changes};
 pub use wraps::{UnwrappedSecret, Wrap};
 
 /// Where secrets are read.

@@ -26,6 +26,8 @@ pub enum Who {
     Itself,
     /// Agents, named in the body.
     AgentInBody,
+    /// The agent that has signed a part of the body.
+    SignerOfBody,
 }
 
 impl Who {
@@ -36,7 +38,7 @@ impl Who {
             | Self::People(permission)
             | Self::Users(permission)
             | Self::PeopleOrItself(permission) => Some(permission),
-            Self::Everybody | Self::Agents | Self::Itself | Self::AgentInBody => None,
+            Self::Everybody | Self::Agents | Self::Itself | Self::AgentInBody | Self::SignerOfBody => None,
         }
     }
 }
@@ -110,9 +112,14 @@ impl Route {
                 Expected::Unauthenticated("auth.credentials_invalid")
             }
             (Who::Agents, Kind::Itself | Kind::Peer | Kind::ForeignAgent)
-            | (Who::AgentInBody | Who::Itself, Kind::Itself) => Expected::Success,
+            | (Who::AgentInBody | Who::Itself | Who::SignerOfBody, Kind::Itself) => Expected::Success,
             (Who::Itself, Kind::Peer | Kind::ForeignAgent) => Expected::NotFound,
-            (Who::Agents | Who::AgentInBody | Who::Itself, _) => Expected::Forbidden(None),
+            (Who::SignerOfBody, Kind::Peer | Kind::ForeignAgent) => {
+                Expected::Unauthenticated("auth.signature_invalid")
+            }
+            (Who::Agents | Who::AgentInBody | Who::Itself | Who::SignerOfBody, _) => {
+                Expected::Forbidden(None)
+            }
             (Who::Users(_), Kind::Key(_)) => Expected::Forbidden(None),
             (
                 Who::People(needed)
@@ -150,6 +157,7 @@ fn needs(name: &'static str) -> Permission {
         ("secrets:read", Role::Member),
         ("secrets:write", Role::Manager),
         ("vault:unseal", Role::Admin),
+        ("secrets:wrap", Role::Admin),
     ];
     let community = permission::COMMUNITY
         .iter()
@@ -231,6 +239,7 @@ pub fn routes(premium: bool) -> Vec<Route> {
             ),
         ]);
         table.extend(vault());
+        table.extend(clients_of_the_vault());
     }
     table
 }
@@ -259,6 +268,30 @@ fn vault() -> Vec<Route> {
         post("/api/v1/vault/destroy", write(), 200),
         post("/api/v1/vault/rollback", write(), 201),
         post("/api/v1/vault/find-value", write(), 200),
+    ]
+}
+
+fn clients_of_the_vault() -> Vec<Route> {
+    let (read, write) = (|| people_or_itself("secrets:read"), || people("secrets:write"));
+    let namespace = "/api/v1/secrets/namespaces/{id}";
+    vec![
+        post("/api/v1/secrets/resolve", Who::SignerOfBody, 200),
+        post("/api/v1/secrets/namespaces", write(), 201),
+        get("/api/v1/secrets/namespaces", read()),
+        get(namespace, read()),
+        Route {
+            success: 200,
+            ..delete(namespace, write())
+        },
+        post("/api/v1/secrets/namespaces/{id}/credentials", write(), 201),
+        post("/api/v1/secrets/namespaces/{id}/rotate", write(), 201),
+        get("/api/v1/secrets/audit", read()),
+        // An agent wraps what it may read.
+        post("/api/v1/vault/wrap", people_or_itself("secrets:wrap"), 201),
+        // The token is the credential; what it does for others than its organisation is tested beside the vault.
+        post("/api/v1/vault/wrap/lookup", Who::Everybody, 200),
+        post("/api/v1/vault/wrap/unwrap", Who::Everybody, 200),
+        get("/api/v1/vault/changes", Who::Agents),
     ]
 }
 
