@@ -21,6 +21,8 @@ mod matrix;
 mod process;
 mod replay;
 mod run;
+#[cfg(feature = "premium")]
+mod secret_cache;
 mod tenants;
 mod two_nodes;
 mod verified_action;
