@@ -168,8 +168,13 @@ run_tests() {
   say "the vault, killed at every step"
   cargo test --locked -p aim-premium --features fail-points --test vault crash
   local server="${CARGO_TARGET_DIR:-target}/debug/aim"
-  cargo build --locked -p aim
   need_venv
+  cargo build --locked -p aim --features premium
+  say "the published aim-sdk's secrets calls, premium, on SQLite and PostgreSQL"
+  AIM_SDK_EDITION=premium tests/sdk/run.sh "$server" -q test_secrets.py
+  say "the Python client of the vault, on SQLite and PostgreSQL"
+  crates/premium/python/run.sh "$server" -q
+  cargo build --locked -p aim
   say "the published aim-sdk, unmodified, on SQLite and PostgreSQL"
   tests/sdk/run.sh "$server" -q
   say "malformed input over the served OpenAPI document"

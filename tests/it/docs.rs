@@ -118,7 +118,7 @@ fn routes() -> String {
             Who::Operators(needed) => format!("`{}`, in the organisation that was set up first", needed.name),
             Who::Users(needed) => format!("`{}`, users only", needed.name),
             Who::PeopleOrItself(needed) => format!("`{}`, or the agent itself", needed.name),
-            Who::Agents | Who::AgentInBody => "agents".to_owned(),
+            Who::Agents | Who::AgentInBody | Who::SignerOfBody => "agents".to_owned(),
             Who::Itself => "the agent itself".to_owned(),
         };
         text += &format!("| {} | `{}` | {who} |\n", route.method, route.path);

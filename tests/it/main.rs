@@ -22,6 +22,8 @@ mod memory;
 mod process;
 mod replay;
 mod run;
+#[cfg(feature = "premium")]
+mod secret_cache;
 mod tenants;
 mod two_nodes;
 mod verified_action;

@@ -441,3 +441,110 @@ fn signalled(scene: &Scene, flags: &[&str], script: &str, signal: &str) -> (i32,
     assert_eq!(status.signal(), None, "aim itself was ended");
     (status.code().unwrap(), rest, file)
 }
+
+/// Reads lines of the child until one is as wanted.
+fn line_of(out: &mut impl BufRead, is_it: impl Fn(&str) -> bool) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
+        if is_it(line.trim_end()) {
+            return line.trim_end().to_owned();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_started_anew_with_the_new_value_and_ended_when_it_may_not_read_any_more() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = [
+        "--on-change",
+        "restart",
+        "--env",
+        "STRIPE=payments/stripe/live",
+        "--file",
+        "key=payments/stripe/live",
+    ];
+    let mut child = scene
+        .command(&flags, "echo \"$STRIPE $(cat key)\"; exec sleep 60")
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let first = format!("{STRIPE} {STRIPE}");
+    assert_eq!(line_of(&mut out, |_| true), first);
+    scene
+        .put("payments/stripe/live", "api_key", json!({"value": "rotated-1"}))
+        .await;
+    assert_eq!(line_of(&mut out, |_| true), "rotated-1 rotated-1");
+    // The grant that allowed it is gone: a denial in its place.
+    let id = scene.agent_id().await;
+    let deny =
+        json!({"capability": "secret:read", "effect": "deny", "scope": {"resources": ["payments/**"]}});
+    let _ = scene
+        .node
+        .post(&format!("/api/v1/agents/{id}/capabilities"), deny)
+        .await;
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 77, "{ended:?}");
+    assert!(
+        ended.err.contains("may not read payments/stripe/live"),
+        "{ended:?}"
+    );
+    assert!(!ended.err.contains("rotated-1"), "{ended:?}");
+    assert!(
+        fs::symlink_metadata(scene.path("key")).is_err(),
+        "the file is left"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_signalled_ended_or_only_told_of_a_change() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = ["--file-env", "KEY_FILE=payments/stripe/live", "--on-change"];
+    let start = |what: &'static str, script: &str| {
+        let mut child = scene
+            .command(&[&flags[..], &[what]].concat(), script)
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let _ = line_of(&mut out, |line| line == "ready");
+        (child, out)
+    };
+    let signalled = "trap 'cat \"$KEY_FILE\"; echo; exit 9' HUP; echo ready; while :; do sleep 0.05; done";
+    let (child, mut out) = start("signal:HUP", signalled);
+    scene
+        .put("payments/stripe/live", "api_key", json!({"value": "rotated-2"}))
+        .await;
+    assert_eq!(line_of(&mut out, |_| true), "rotated-2");
+    assert_eq!(Ended::from(child.wait_with_output().unwrap()).code, 9);
+
+    let (child, _out) = start("exit", "echo ready; exec sleep 60");
+    scene
+        .put("payments/stripe/live", "api_key", json!({"value": "rotated-3"}))
+        .await;
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 75, "{ended:?}");
+    assert!(
+        ended
+            .err
+            .contains("payments/stripe/live changed; the command is ended"),
+        "{ended:?}"
+    );
+}
+
+impl Scene {
+    async fn agent_id(&self) -> String {
+        let list: Value = self
+            .node
+            .admin
+            .call(Method::GET, "/api/v1/agents", None::<&()>)
+            .await
+            .unwrap();
+        list["agents"][0]["id"].as_str().unwrap().to_owned()
+    }
+}

@@ -21,6 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Longer than any connection lasts.
+#[cfg(feature = "secrets")]
+const ENDLESS: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// By what the client proves who it is.
 #[derive(Clone)]
 pub(crate) enum Credential {
@@ -295,6 +299,58 @@ impl Client {
             request_id,
             retry_after,
             body,
+        })
+    }
+
+    /// The present second of this client's clock.
+    #[cfg(feature = "secrets")]
+    pub(crate) fn seconds(&self) -> i64 {
+        self.clock.seconds()
+    }
+
+    /// Sends a request whose answer has no end, and answers as soon as it begins, within `patience`.
+    #[cfg(feature = "secrets")]
+    pub(crate) async fn open(
+        &self,
+        request: PreparedRequest,
+        patience: Duration,
+    ) -> Result<reqwest::Response> {
+        let unreachable = |reason: String| Error::Unreachable {
+            server: self.server().to_owned(),
+            reason,
+        };
+        let mut sending = self
+            .http
+            .request(request.method, request.url)
+            // The client's own limit is for a whole answer.
+            .timeout(ENDLESS)
+            .body(request.body);
+        for (name, value) in request.headers {
+            sending = sending.header(name, value);
+        }
+        let response = match tokio::time::timeout(patience, sending.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(unreachable(cause(&error))),
+            Err(_) => return Err(unreachable("it does not answer".to_owned())),
+        };
+        let status = response.status().as_u16();
+        if status == 200 {
+            return Ok(response);
+        }
+        let body = match tokio::time::timeout(patience, response.bytes()).await {
+            Ok(Ok(body)) => body.to_vec(),
+            _ => Vec::new(),
+        };
+        let reply = Reply {
+            status,
+            request_id: None,
+            retry_after: None,
+            body,
+        };
+        reply.checked()?;
+        Err(Error::UnexpectedAnswer {
+            status,
+            reason: "this answer was to have no end".to_owned(),
         })
     }
 

@@ -52,5 +52,5 @@ pub use model::{
 pub use private_file::{read_private, standard_folder, write_private};
 pub use requests::Rotation;
 #[cfg(feature = "secrets")]
-pub use secrets::{Secret, SecretError};
+pub use secrets::{CacheLimits, Change, Changes, Secret, SecretCache, SecretError, UnwrappedSecret, Wrap};
 pub use signing::{Clock, PreparedRequest};

@@ -1,7 +1,11 @@
 //! Reading a secret: a signed action like any other, whose answer only this request can open.
 //!
 //! For each read a key pair is made, its public half stands in the body that the agent signs, and the
-//! server seals the secret to it. Nothing is kept here: no cache, no file.
+//! server seals the secret to it. Nothing is kept here, and nothing ever on a disk; [`SecretCache`] keeps some in memory.
+
+mod cache;
+mod changes;
+mod wraps;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +24,10 @@ use crate::{
     error::Error,
     model::{Decision, Status},
 };
+
+pub use cache::{CacheLimits, SecretCache};
+pub use changes::{Change, Changes};
+pub use wraps::{UnwrappedSecret, Wrap};
 
 /// Where secrets are read.
 const READS: &str = "/api/v1/vault/reads";

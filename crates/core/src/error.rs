@@ -63,6 +63,7 @@ codes! {
     VersionConflict = "secret.version_conflict", 409, "The secret has another version by now", "Read the present version and decide anew.";
     VaultSealed = "vault.sealed", 503, "The vault is sealed", "Ask the operator to give the server its root key; GET /api/v1/vault/status has the reason.";
     VaultIntegrity = "vault.integrity", 409, "What is stored was changed outside AIM", "Restore the database from a backup, or destroy the secret and write it anew.";
+    WrapUsed = "secret.wrap_used", 410, "The wrap token was used before", "If it was not you who used it, rotate the secret: somebody else has it. Ask for a new token.";
     Unavailable = "server.unavailable", 503, "The database cannot be reached or written", "Try again; nothing was done.";
     Internal = "server.internal", 500, "Something went wrong here", "Report the request id.";
 }

@@ -6,6 +6,8 @@
 //! two, a proxy that ends TLS included, sees a ciphertext. What binds the ciphertext to its occasion is the `info`
 //! of RFC 9180 §5.1: see [`SecretInfo`].
 
+pub mod registered;
+
 use std::{convert::Infallible, fmt};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -232,6 +234,33 @@ impl SecretInfo<'_> {
             version,
         } = self;
         format!("AIM-SECRET-V1\n{organization}\n{agent}\n{decision}\n{path}\n{version}").into_bytes()
+    }
+}
+
+/// The occasion on which a wrap token is used: whose, which token, and which version it stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct WrapInfo<'a> {
+    /// The organisation's id.
+    pub organization: &'a str,
+    /// The wrap's id.
+    pub wrap: &'a str,
+    /// The secret's path.
+    pub path: &'a str,
+    /// The version.
+    pub version: i64,
+}
+
+impl WrapInfo<'_> {
+    /// `AIM-WRAP-V1` and the four parts, a line each, without one at the end.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let Self {
+            organization,
+            wrap,
+            path,
+            version,
+        } = self;
+        format!("AIM-WRAP-V1\n{organization}\n{wrap}\n{path}\n{version}").into_bytes()
     }
 }
 

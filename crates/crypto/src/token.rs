@@ -15,6 +15,8 @@ use crate::secret::{REDACTED, SecretString};
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// 32 characters of base62 carry 190.5 bits.
 const RANDOM_LENGTH: usize = 32;
+/// 43 characters of base62 carry 256 bits.
+const LONG_LENGTH: usize = 43;
 /// 62^6 exceeds 2^32.
 const CHECKSUM_LENGTH: usize = 6;
 /// Random characters that may be shown in lists.
@@ -32,6 +34,8 @@ pub enum TokenKind {
     SetUp,
     /// A kind that a module brings along; made by [`TokenKind::custom`].
     Custom(&'static str),
+    /// As [`TokenKind::Custom`], with 256 bits: for what opens something without any other credential.
+    Long(&'static str),
 }
 
 impl TokenKind {
@@ -52,7 +56,15 @@ impl TokenKind {
             Self::OrganizationKey => "aim_live_",
             Self::Session => "aim_session_",
             Self::SetUp => "aim_setup_",
-            Self::Custom(prefix) => prefix,
+            Self::Custom(prefix) | Self::Long(prefix) => prefix,
+        }
+    }
+
+    /// How many random characters follow the prefix.
+    const fn random_length(&self) -> usize {
+        match self {
+            Self::Long(_) => LONG_LENGTH,
+            _ => RANDOM_LENGTH,
         }
     }
 }
@@ -132,17 +144,17 @@ impl fmt::Debug for TokenPepper {
 pub struct IssuedToken(ParsedToken);
 
 impl IssuedToken {
-    /// Makes a key with 190 bits of randomness.
+    /// Makes a key with 190 bits of randomness, or 256 for a long kind.
     ///
     /// # Errors
     /// [`RandomnessError`] when there is no randomness.
     pub fn generate(kind: TokenKind) -> Result<Self, RandomnessError> {
-        let prefix = kind.prefix();
-        let mut text = String::with_capacity(prefix.len() + RANDOM_LENGTH + CHECKSUM_LENGTH);
+        let (prefix, random) = (kind.prefix(), kind.random_length());
+        let mut text = String::with_capacity(prefix.len() + random + CHECKSUM_LENGTH);
         text.push_str(prefix);
-        while text.len() < prefix.len() + RANDOM_LENGTH {
+        while text.len() < prefix.len() + random {
             let bytes = Zeroizing::new(random_bytes::<48>()?);
-            let missing = prefix.len() + RANDOM_LENGTH - text.len();
+            let missing = prefix.len() + random - text.len();
             text.extend(bytes.iter().copied().filter_map(unbiased_letter).take(missing));
         }
         for character in checksum(&text) {
@@ -218,13 +230,14 @@ impl ParsedToken {
         if !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(TokenError::Alphabet);
         }
-        if rest.len() != RANDOM_LENGTH + CHECKSUM_LENGTH {
+        let random = kind.random_length();
+        if rest.len() != random + CHECKSUM_LENGTH {
             return Err(TokenError::Length {
-                expected: RANDOM_LENGTH + CHECKSUM_LENGTH,
+                expected: random + CHECKSUM_LENGTH,
             });
         }
         let (covered, found) = text
-            .split_at_checked(prefix_length + RANDOM_LENGTH)
+            .split_at_checked(prefix_length + random)
             .ok_or(TokenError::Checksum)?;
         // Texts, not numbers, are compared: each checksum has one spelling.
         if !found.chars().eq(checksum(covered)) {
@@ -322,6 +335,20 @@ mod tests {
         assert_eq!(
             ParsedToken::parse_with(text, &[MODULE_KIND]).unwrap().kind(),
             MODULE_KIND
+        );
+    }
+
+    #[test]
+    fn a_long_kind_has_a_longer_random_part() {
+        let kind = TokenKind::Long("aim_long_");
+        let issued = issue(kind);
+        let text = issued.text().expose();
+        assert_eq!(text.len(), "aim_long_".len() + 43 + 6);
+        assert_eq!(ParsedToken::parse_with(text, &[kind]).unwrap().kind(), kind);
+        let cut = text.get(..text.len() - 1).unwrap();
+        assert_eq!(
+            ParsedToken::parse_with(cut, &[kind]).unwrap_err(),
+            TokenError::Length { expected: 49 }
         );
     }
 

@@ -16,6 +16,9 @@ pub mod agent_api_keys;
 pub mod memory;
 pub mod run;
 pub mod schema;
+pub mod sdk_secrets;
+pub mod secret_changes;
+pub mod secret_wraps;
 pub mod vault;
 
 /// A text that every premium module carries in what it registers (in the OpenAPI document, as the
@@ -42,6 +45,9 @@ pub fn modules(kernel: &Kernel, verifications: VerificationService) -> Vec<Arc<d
     vec![
         Arc::new(agent_api_keys::AgentApiKeys::new(kernel)),
         Arc::new(access::Access::new(kernel, vault.service())),
+        Arc::new(sdk_secrets::SdkSecrets::new(kernel, vault.service())),
+        Arc::new(secret_wraps::SecretWraps::new(kernel, vault.service())),
+        Arc::new(secret_changes::SecretChanges::new(kernel)),
         Arc::new(vault),
     ]
 }

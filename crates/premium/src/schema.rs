@@ -254,4 +254,40 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use aim_core::sql::{DbJson, DbTime, DbUuid};
+    use diesel::sql_types::Text;
+
+    sdk_namespaces (org_id, id) {
+        org_id -> DbUuid,
+        id -> DbUuid,
+        agent_id -> DbUuid,
+        namespace -> Text,
+        operations -> DbJson,
+        url_patterns -> DbJson,
+        created_by -> Text,
+        created_at -> DbTime,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+
+    vault_wraps (org_id, id) {
+        org_id -> DbUuid,
+        id -> DbUuid,
+        token_digest -> Binary,
+        path -> Text,
+        version -> BigInt,
+        for_agent -> Nullable<DbUuid>,
+        made_by_agent -> Nullable<DbUuid>,
+        decision_id -> Nullable<DbUuid>,
+        created_by -> Text,
+        created_at -> DbTime,
+        expires_at -> DbTime,
+        used_at -> Nullable<DbTime>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_tags, vault_versions, vault_value_digests);

@@ -3,6 +3,7 @@
 use aim_core::Role;
 use aim_crypto::possession::Purpose;
 use aim_tests::{PASSWORD, TenantOf, TestAgent, fresh_key, possession_proof};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -69,6 +70,9 @@ pub async fn prepare<'a>(world: &World<'a>, route: &Route, kind: Kind) -> Case<'
     if path.starts_with("vault/reveal") {
         let (ids, body) = reveal_case(tenant, path, &route.method).await;
         return case(ids, body);
+    }
+    if path.starts_with("secrets/") {
+        return sdk_case(tenant, path, &route.method).await;
     }
     if path.starts_with("vault/") {
         let (ids, body) = vault_case(tenant, path, &route.method).await;
@@ -382,6 +386,20 @@ async fn vault_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<S
         (_, "vault/secrets/{path}") => (vec![at], None),
         (_, "vault/secrets" | "vault/status" | "vault/keys" | "vault/seal") => (Vec::new(), None),
         (_, "vault/keys/rotate" | "vault/rekey") => (Vec::new(), Some(json!({}))),
+        (_, "vault/changes") => (Vec::new(), None),
+        (_, "vault/wrap") => (
+            Vec::new(),
+            Some(json!({"path": at, "reason": "a test of who may wrap"})),
+        ),
+        (_, "vault/wrap/lookup" | "vault/wrap/unwrap") => {
+            let wish = json!({"path": at, "reason": "a test of who may unwrap"});
+            let wrapped = administrator.post("/api/v1/vault/wrap", &wish).await;
+            let mut body = json!({"token": wrapped.member("token")});
+            if path.ends_with("unwrap") {
+                body["seal_to"] = json!("OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0");
+            }
+            (Vec::new(), Some(body))
+        }
         (_, "vault/unseal") => (
             Vec::new(),
             Some(json!({"passphrase": "six words that nobody else has"})),
@@ -446,6 +464,36 @@ async fn another_administrator<'a>(tenant: TenantOf<'a>) -> aim_tests::Caller<'a
     let app = tenant.app();
     let session = app.anonymous().post("/api/v1/auth/login", &body).await;
     app.bearer(session.expect(200)["access_token"].as_str().unwrap())
+}
+
+/// Namespaces of the published SDK: an agent with one that holds a credential.
+async fn sdk_case<'a>(tenant: TenantOf<'a>, path: &str, method: &Method) -> Case<'a> {
+    let administrator = tenant.user(Role::Admin).await;
+    let agent = tenant.agent(&fresh_name(), &["secret:read"]).await;
+    let new = |namespace: &str| json!({"agentId": agent.id, "namespace": namespace, "operations": ["read"]});
+    let made = administrator
+        .post("/api/v1/secrets/namespaces", &new("creds"))
+        .await;
+    let id = made.member("id");
+    let credential = json!({"encryptedBlob": "AAEC"});
+    let at = format!("/api/v1/secrets/namespaces/{id}/credentials");
+    let _ = administrator.post(&at, &credential).await.expect(201);
+    let (ids, body) = match (method.as_str(), path) {
+        ("POST", "secrets/namespaces") => (Vec::new(), Some(new("more"))),
+        ("POST", "secrets/resolve") => {
+            let nonce = format!("{}:0b8f3f0e-7c1e-4b3a-9f0e-5d4c3b2a1908", tenant.app().now());
+            let signature = agent.key.sign(format!("creds|read|{nonce}").as_bytes());
+            let body = json!({
+                "namespace": "creds", "operation": "read", "nonce": nonce,
+                "signature": STANDARD.encode(signature), "agentPublicKey": agent.key.public().raw_base64(),
+            });
+            (Vec::new(), Some(body))
+        }
+        ("POST", _) => (vec![id], Some(credential)),
+        (_, "secrets/namespaces/{id}") => (vec![id], None),
+        _ => (Vec::new(), None),
+    };
+    Case { ids, body, agent }
 }
 
 /// An adjustment of a trust score.

@@ -28,6 +28,8 @@ pub enum Who {
     Itself,
     /// Agents, named in the body.
     AgentInBody,
+    /// The agent that has signed a part of the body.
+    SignerOfBody,
 }
 
 impl Who {
@@ -39,7 +41,7 @@ impl Who {
             | Self::Operators(permission)
             | Self::Users(permission)
             | Self::PeopleOrItself(permission) => Some(permission),
-            Self::Everybody | Self::Agents | Self::Itself | Self::AgentInBody => None,
+            Self::Everybody | Self::Agents | Self::Itself | Self::AgentInBody | Self::SignerOfBody => None,
         }
     }
 }
@@ -113,9 +115,14 @@ impl Route {
                 Expected::Unauthenticated("auth.credentials_invalid")
             }
             (Who::Agents, Kind::Itself | Kind::Peer | Kind::ForeignAgent)
-            | (Who::AgentInBody | Who::Itself, Kind::Itself) => Expected::Success,
+            | (Who::AgentInBody | Who::Itself | Who::SignerOfBody, Kind::Itself) => Expected::Success,
             (Who::Itself, Kind::Peer | Kind::ForeignAgent) => Expected::NotFound,
-            (Who::Agents | Who::AgentInBody | Who::Itself, _) => Expected::Forbidden(None),
+            (Who::SignerOfBody, Kind::Peer | Kind::ForeignAgent) => {
+                Expected::Unauthenticated("auth.signature_invalid")
+            }
+            (Who::Agents | Who::AgentInBody | Who::Itself | Who::SignerOfBody, _) => {
+                Expected::Forbidden(None)
+            }
             (Who::Users(_), Kind::Key(_)) | (Who::Operators(_), Kind::ForeignAdmin) => {
                 Expected::Forbidden(None)
             }
@@ -162,6 +169,7 @@ fn needs(name: &'static str) -> Permission {
         ("vault:reveal_mode", Role::Admin),
         ("secrets:audit", Role::Manager),
         ("honeytokens:write", Role::Admin),
+        ("secrets:wrap", Role::Admin),
     ];
     let community = permission::COMMUNITY
         .iter()
@@ -245,6 +253,7 @@ pub fn routes(premium: bool) -> Vec<Route> {
         table.extend(vault());
         table.extend(agent_keys_and_reveals());
         table.extend(accesses_to_secrets());
+        table.extend(clients_of_the_vault());
     }
     table
 }
@@ -330,6 +339,30 @@ fn agent_keys_and_reveals() -> Vec<Route> {
         post("/api/v1/vault/reveals/{id}/approve", reveal(), 200),
         post("/api/v1/vault/reveals/{id}/reject", reveal(), 200),
         post("/api/v1/vault/reveals/{id}/take", reveal(), 200),
+    ]
+}
+
+fn clients_of_the_vault() -> Vec<Route> {
+    let (read, write) = (|| people_or_itself("secrets:read"), || people("secrets:write"));
+    let namespace = "/api/v1/secrets/namespaces/{id}";
+    vec![
+        post("/api/v1/secrets/resolve", Who::SignerOfBody, 200),
+        post("/api/v1/secrets/namespaces", write(), 201),
+        get("/api/v1/secrets/namespaces", read()),
+        get(namespace, read()),
+        Route {
+            success: 200,
+            ..delete(namespace, write())
+        },
+        post("/api/v1/secrets/namespaces/{id}/credentials", write(), 201),
+        post("/api/v1/secrets/namespaces/{id}/rotate", write(), 201),
+        get("/api/v1/secrets/audit", read()),
+        // An agent wraps what it may read.
+        post("/api/v1/vault/wrap", people_or_itself("secrets:wrap"), 201),
+        // The token is the credential; what it does for others than its organisation is tested beside the vault.
+        post("/api/v1/vault/wrap/lookup", Who::Everybody, 200),
+        post("/api/v1/vault/wrap/unwrap", Who::Everybody, 200),
+        get("/api/v1/vault/changes", Who::Agents),
     ]
 }
 

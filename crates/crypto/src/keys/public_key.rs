@@ -100,6 +100,13 @@ impl PublicKey {
         self.0.as_bytes()
     }
 
+    /// The same point on the curve of X25519, by the birational map of RFC 7748 §4.1: what the holder of the private
+    /// half can open, who converts it as libsodium does.
+    #[must_use]
+    pub fn x25519(&self) -> [u8; 32] {
+        self.0.to_montgomery().to_bytes()
+    }
+
     /// Standard base64 of the raw bytes (44 characters).
     #[must_use]
     pub fn raw_base64(&self) -> String {

@@ -20,9 +20,12 @@ use signal_hook::{
     low_level::siginfo::{Cause, Origin},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     files::PrivateFiles,
     redact::{Patterns, Redactor},
+    watch::Watcher,
 };
 
 /// What is passed on.
@@ -76,6 +79,37 @@ impl Signals {
     }
 }
 
+/// What a watcher can do to the child while it runs.
+pub struct Control<'a> {
+    stage: &'a Mutex<Stage>,
+    files: &'a Mutex<Option<PrivateFiles>>,
+}
+
+impl Control<'_> {
+    /// Sends it a signal. `false`: it has ended.
+    pub fn signal(&self, signal: Signal) -> bool {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let Stage::Running(child) = *stage else {
+            return false;
+        };
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let is_over = !matches!(waitid(WaitId::Pid(child), ended), Ok(None));
+        !is_over && kill_process(child, signal).is_ok()
+    }
+
+    /// Does something to its files, if it has any and they are there.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn with_files(
+        &self,
+        work: impl FnOnce(&mut PrivateFiles) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.as_mut().map_or(Ok(()), work)
+    }
+}
+
 /// The signals that are ignored in this process.
 fn ignored() -> Vec<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -93,11 +127,16 @@ fn ignored_in(status: &str) -> Vec<i32> {
         .collect()
 }
 
-/// Runs the child to its end and answers how it ended. `files` are removed when it has.
+/// Runs the child to its end and answers how it ended. `files` are removed when it has. The watcher watches meanwhile.
 ///
 /// # Errors
 /// [`NotStarted`].
-pub fn run(order: Order, files: Option<PrivateFiles>, signals: Signals) -> Result<u8, NotStarted> {
+pub(super) fn run(
+    order: Order,
+    files: Option<PrivateFiles>,
+    signals: Signals,
+    watcher: Option<&Watcher<'_>>,
+) -> Result<u8, NotStarted> {
     let Signals(mut signals) = signals;
     // What came while files were written was meant for the command, and there is none yet.
     if let Some(early) = signals.pending().find(|origin| ENDING.contains(&origin.signal)) {
@@ -110,8 +149,18 @@ pub fn run(order: Order, files: Option<PrivateFiles>, signals: Signals) -> Resul
     let mut child = start(&order)?;
     drop(order.environment);
     let stage = Mutex::new(Stage::Running(Pid::from_child(&child)));
+    let files = Mutex::new(files);
+    let control = Control {
+        stage: &stage,
+        files: &files,
+    };
     let handle = signals.handle();
     thread::scope(|scope| {
+        let (stop, stopped) = oneshot::channel();
+        if let Some(watcher) = watcher {
+            let control = &control;
+            scope.spawn(move || watcher.watch(control, stopped));
+        }
         scope.spawn(|| signals.forever().for_each(|origin| pass_on(&stage, &origin)));
         let mut streams = Vec::new();
         if let Some(patterns) = &order.redact {
@@ -119,7 +168,8 @@ pub fn run(order: Order, files: Option<PrivateFiles>, signals: Signals) -> Resul
             streams.push(scope.spawn(move || out.map(|out| scrub(out, io::stdout(), patterns))));
             streams.push(scope.spawn(move || err.map(|err| scrub(err, io::stderr(), patterns))));
         }
-        let status = wait(&mut child, &stage, files);
+        let status = wait(&mut child, &stage, &files);
+        let _ = stop.send(());
         // What the child started may still write; a signal ends that.
         for stream in streams {
             let _ = stream.join();
@@ -154,7 +204,11 @@ fn start(order: &Order) -> Result<Child, NotStarted> {
 
 /// Waits for the child, and removes its files. Its number is given back to the system under the lock, so that
 /// no signal goes to whoever gets that number next.
-fn wait(child: &mut Child, stage: &Mutex<Stage>, files: Option<PrivateFiles>) -> io::Result<ExitStatus> {
+fn wait(
+    child: &mut Child,
+    stage: &Mutex<Stage>,
+    files: &Mutex<Option<PrivateFiles>>,
+) -> io::Result<ExitStatus> {
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(error) = waitid(WaitId::Pid(Pid::from_child(child)), ended) {
         if error != rustix::io::Errno::INTR {
@@ -163,7 +217,7 @@ fn wait(child: &mut Child, stage: &Mutex<Stage>, files: Option<PrivateFiles>) ->
     }
     let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
     let status = child.wait();
-    drop(files);
+    drop(files.lock().unwrap_or_else(PoisonError::into_inner).take());
     *stage = Stage::Ended;
     status
 }

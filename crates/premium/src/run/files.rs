@@ -93,6 +93,21 @@ impl PrivateFiles {
         Ok(path)
     }
 
+    /// Replaces the file that was written as the `number`th, counted from 1: whoever opens it finds the one or the other, and
+    /// nothing between.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn replace(&mut self, number: usize, content: &[u8]) -> Result<(), String> {
+        let path = self.folder.join(number.to_string());
+        let new = self.folder.join(format!("{number}.new"));
+        let _ = fs::remove_file(&new);
+        create(&new)
+            .and_then(|mut file| file.write_all(content))
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
     /// Writes a file that the child finds at `path`. Nothing that is there is replaced, but the link of a
     /// run that was killed.
     ///
@@ -208,6 +223,8 @@ mod tests {
         let other = files.write(b"second").unwrap();
         assert_eq!(fs::read(&wanted).unwrap(), b"first");
         assert_eq!(fs::read(&other).unwrap(), b"second");
+        files.replace(1, b"first anew").unwrap();
+        assert_eq!(fs::read(&wanted).unwrap(), b"first anew");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&wanted), mode(&other)), (0o600, 0o600));
         assert_eq!(mode(other.parent().unwrap()), 0o700);

@@ -26,7 +26,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::reference::Reference;
+use super::{reference::Reference, watch::OnChange};
 
 /// What a run is to do. Later settings win over earlier ones of the same name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Plan {
     pub agent: Option<String>,
     /// Whether values are taken out of what the child writes.
     pub redact: bool,
+    /// What to do when a secret changes.
+    pub on_change: OnChange,
     /// Variables and their secrets.
     pub env: BTreeMap<String, Reference>,
     /// Files and their secrets.
@@ -57,6 +59,8 @@ struct Run {
     agent: Option<String>,
     #[serde(default)]
     redact: bool,
+    #[serde(default)]
+    on_change: OnChange,
     #[serde(default)]
     env: BTreeMap<String, Reference>,
     #[serde(default)]
@@ -83,6 +87,7 @@ impl Plan {
         Ok(Self {
             agent: run.agent,
             redact: run.redact,
+            on_change: run.on_change,
             env: run.env,
             file_env: run.file_env,
             files: run

@@ -10,6 +10,7 @@ pub mod redact;
 pub mod reference;
 mod secrets;
 pub mod template;
+pub mod watch;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -31,6 +32,7 @@ use self::{
     reference::Reference,
     secrets::Secrets,
     template::Template,
+    watch::{Next, OnChange, Watcher},
 };
 
 /// The command's name.
@@ -85,6 +87,10 @@ struct RunArguments {
     /// Replace the values in what the command writes to its standard output and error. They are pipes then.
     #[arg(long)]
     redact: bool,
+    /// What to do when one of the secrets changes: `notice` (a line on standard error), `restart`, `exit`, or
+    /// `signal:NAME`, which writes the files anew first.
+    #[arg(long, value_name = "WHAT")]
+    on_change: Option<OnChange>,
     /// Wait this many seconds for a person to approve what needs that.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
@@ -155,21 +161,93 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
         .chain(plan.file_env.values())
         .chain(named)
         .collect();
-    let secrets = Secrets::read(plan.agent.as_deref(), server, wait, &references)?;
-
-    let mut environment = Vec::new();
-    for (name, reference) in &plan.env {
-        let value = secrets.value(reference)?;
-        if value.contains(&0) {
-            return Err(format!("{reference} holds a zero byte, which no variable can; use --file").into());
+    let furniture = Furniture {
+        plan: &plan,
+        templates: &templates,
+        references,
+    };
+    let client = furniture.client(server)?;
+    let watcher = client
+        .as_ref()
+        .map(|client| Watcher::new(client.clone(), plan.on_change, &furniture))
+        .transpose()?;
+    let mut secrets = Secrets::read(client.as_ref(), wait, &furniture.references)?;
+    // From the first file on a signal waits for the child, and does not leave files behind.
+    let mut signals = None;
+    loop {
+        if let Some(watcher) = &watcher {
+            watcher.given(&secrets);
         }
-        environment.push((name.clone(), OsString::from_vec(value.to_vec())));
+        let mut environment = furniture.variables(&secrets)?;
+        let taken = match signals.take() {
+            Some(taken) => taken,
+            None => Signals::take().map_err(|error| format!("signals cannot be taken: {error}"))?,
+        };
+        let files = furniture.files(&secrets, &mut environment)?;
+        let redact = plan
+            .redact
+            .then(|| patterns(&secrets, &furniture.references))
+            .transpose()?;
+        // The child has what it needs; nothing here needs it any more.
+        drop(secrets);
+        let order = Order {
+            command: command.clone(),
+            environment,
+            redact,
+        };
+        let code = child::run(order, files, taken, watcher.as_ref())?;
+        match watcher.as_ref().and_then(Watcher::next) {
+            Some(Next::Again(renewed, taken)) => {
+                secrets = renewed;
+                signals = Some(taken);
+            }
+            Some(Next::End(code)) => return Ok(code),
+            None => return Ok(code),
+        }
     }
-    // From here on a signal waits for the child, and does not leave files behind.
-    let signals = Signals::take().map_err(|error| format!("signals cannot be taken: {error}"))?;
-    let mut files = None;
-    if !(plan.files.is_empty() && plan.file_env.is_empty() && templates.is_empty()) {
-        let files = files.insert(PrivateFiles::new()?);
+}
+
+/// What the command finds, and of which secrets it is made.
+struct Furniture<'a> {
+    plan: &'a Plan,
+    templates: &'a [(&'a PathBuf, Template)],
+    references: Vec<&'a Reference>,
+}
+
+impl Furniture<'_> {
+    /// Who reads; nobody where there is nothing to read.
+    fn client(&self, server: Option<String>) -> Result<Option<aim_client::Client>, Failure> {
+        if self.references.is_empty() {
+            return Ok(None);
+        }
+        secrets::client_of(self.plan.agent.as_deref(), server).map(Some)
+    }
+
+    fn variables(&self, secrets: &Secrets) -> Result<Vec<(String, OsString)>, String> {
+        let mut environment = Vec::new();
+        for (name, reference) in &self.plan.env {
+            let value = secrets.value(reference)?;
+            if value.contains(&0) {
+                return Err(format!(
+                    "{reference} holds a zero byte, which no variable can; use --file"
+                ));
+            }
+            environment.push((name.clone(), OsString::from_vec(value.to_vec())));
+        }
+        Ok(environment)
+    }
+
+    /// Writes the files, if there are any, and names those that variables name.
+    fn files(
+        &self,
+        secrets: &Secrets,
+        environment: &mut Vec<(String, OsString)>,
+    ) -> Result<Option<PrivateFiles>, String> {
+        let plan = self.plan;
+        if plan.files.is_empty() && plan.file_env.is_empty() && self.templates.is_empty() {
+            return Ok(None);
+        }
+        let mut files = PrivateFiles::new()?;
         if !files.in_memory() {
             say(
                 "there is no place in memory for files (XDG_RUNTIME_DIR, /dev/shm): they lie on a disk until the command ends",
@@ -178,23 +256,34 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
         for (path, reference) in &plan.files {
             files.write_at(path, &secrets.value(reference)?)?;
         }
-        for (path, template) in &templates {
+        for (path, template) in self.templates {
             files.write_at(path, &template.render(|reference| secrets.value(reference))?)?;
         }
         for (name, reference) in &plan.file_env {
             let path = files.write(&secrets.value(reference)?)?;
             environment.push((name.clone(), path.into_os_string()));
         }
+        Ok(Some(files))
     }
-    let redact = plan.redact.then(|| patterns(&secrets, &references)).transpose()?;
-    // The child has what it needs; nothing here needs it any more.
-    drop(secrets);
-    let order = Order {
-        command,
-        environment,
-        redact,
-    };
-    Ok(child::run(order, files, signals)?)
+
+    /// Writes the files anew, in the order in which [`Self::files`] wrote them.
+    fn renew(&self, secrets: &Secrets, files: &mut PrivateFiles) -> Result<(), String> {
+        let mut contents = Vec::new();
+        for reference in self.plan.files.values() {
+            contents.push(secrets.value(reference)?);
+        }
+        for (_, template) in self.templates {
+            contents.push(template.render(|reference| secrets.value(reference))?);
+        }
+        for reference in self.plan.file_env.values() {
+            contents.push(secrets.value(reference)?);
+        }
+        // All can be had before the first is replaced.
+        contents
+            .iter()
+            .enumerate()
+            .try_for_each(|(place, content)| files.replace(place + 1, content))
+    }
 }
 
 /// The manifest, and over it what the command line says.
@@ -205,6 +294,13 @@ fn plan(arguments: RunArguments) -> Result<Plan, String> {
     };
     plan.agent = arguments.agent.or(plan.agent);
     plan.redact |= arguments.redact;
+    plan.on_change = arguments.on_change.unwrap_or(plan.on_change);
+    if plan.redact && matches!(plan.on_change, OnChange::Signal(_)) {
+        return Err(
+            "--redact and a signal do not go together: values that come later would not be taken out; use restart"
+                .to_owned(),
+        );
+    }
     add(&mut plan.env, arguments.env, OsStr::new)?;
     add(&mut plan.file_env, arguments.file_env, OsStr::new)?;
     let files = arguments

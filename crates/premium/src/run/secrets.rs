@@ -19,7 +19,7 @@ const FILE: &str = "file";
 const OPEN_FIELDS: [&str; 5] = ["username", "host", "port", "database", "client_id"];
 
 /// Which secret: path and version.
-type Key = (String, Option<i64>);
+pub(super) type Key = (String, Option<i64>);
 
 /// Secrets that were read.
 #[derive(Debug)]
@@ -32,32 +32,40 @@ impl Secrets {
     /// Every one that could not be had, each with its reason. Denied weighs more than later, and that more
     /// than anything else.
     pub(crate) fn read(
-        agent: Option<&str>,
-        server: Option<String>,
+        client: Option<&Client>,
+        wait: Duration,
+        references: &[&Reference],
+    ) -> Result<Self, Failure> {
+        let Some(client) = client else {
+            return Ok(Self(BTreeMap::new()));
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        runtime.block_on(Self::read_by(client, wait, references))
+    }
+
+    /// As [`Self::read`], where there is a runtime.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) async fn read_by(
+        client: &Client,
         wait: Duration,
         references: &[&Reference],
     ) -> Result<Self, Failure> {
         let mut wanted: Vec<Key> = references.iter().map(|reference| key(reference)).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        if wanted.is_empty() {
-            return Ok(Self(BTreeMap::new()));
-        }
-        let agent =
-            agent.ok_or_else(|| "name the agent with --agent, AIM_AGENT or the manifest".to_owned())?;
-        let identity = KeyFolder::standard().and_then(|folder| folder.load(agent));
-        let mut builder = Client::builder().agent(identity.map_err(|error| error.to_string())?);
-        if let Some(server) = server {
-            builder = builder.server(server);
-        }
-        let client = builder.build().map_err(|error| error.to_string())?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
-        runtime
-            .block_on(read_all(&client, wanted, wait))
-            .and_then(|secrets| Self(secrets).checked(references))
+        let secrets = read_all(client, wanted, wait).await?;
+        Self(secrets).checked(references)
+    }
+
+    /// Which version each of them has.
+    pub(super) fn versions(&self) -> BTreeMap<Key, i64> {
+        let read = self.0.iter();
+        read.map(|(key, secret)| (key.clone(), secret.version)).collect()
     }
 
     /// That each field that is named is there.
@@ -108,6 +116,20 @@ impl Secrets {
         })?;
         Ok((secret, name, value))
     }
+}
+
+/// Who reads: the agent of that name, by its key file.
+///
+/// # Errors
+/// When no agent is named, or its key cannot be used.
+pub(super) fn client_of(agent: Option<&str>, server: Option<String>) -> Result<Client, Failure> {
+    let agent = agent.ok_or_else(|| "name the agent with --agent, AIM_AGENT or the manifest".to_owned())?;
+    let identity = KeyFolder::standard().and_then(|folder| folder.load(agent));
+    let mut builder = Client::builder().agent(identity.map_err(|error| error.to_string())?);
+    if let Some(server) = server {
+        builder = builder.server(server);
+    }
+    Ok(builder.build().map_err(|error| error.to_string())?)
 }
 
 /// Reads all, at the same time; what waits for a person after the rest, if the rest can be had.

@@ -34,7 +34,7 @@ struct VaultArguments {
     command: VaultCommand,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum VaultCommand {
     /// Say how the vault stands: its root key, the organisation's keys, and how far a rotation has come.
     Status,
@@ -62,6 +62,10 @@ enum VaultCommand {
         #[arg(long)]
         provider: Option<Provider>,
     },
+    /// Make a token that hands a secret over once.
+    Wrap(crate::secret_wraps::cli::WrapArguments),
+    /// Use such a token, from standard input: write what it hands over to standard output.
+    Unwrap(crate::secret_wraps::cli::UnwrapArguments),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -94,6 +98,7 @@ pub fn execute(matches: &ArgMatches, as_json: bool) -> ExitCode {
         .map_err(|error| error.to_string())
         .and_then(|arguments| run(&arguments));
     match done {
+        Ok(Value::Null) => ExitCode::SUCCESS,
         Ok(answer) => {
             let _ = writeln!(io::stdout().lock(), "{}", shown(&answer, as_json));
             ExitCode::SUCCESS
@@ -106,22 +111,39 @@ pub fn execute(matches: &ArgMatches, as_json: bool) -> ExitCode {
 }
 
 fn run(arguments: &VaultArguments) -> Result<Value, String> {
-    let client = client(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(answered(&client, arguments.command))
+    // What can be done without an API key.
+    match &arguments.command {
+        VaultCommand::Unwrap(token) => {
+            return runtime
+                .block_on(token.run(&arguments.server))
+                .map(|()| Value::Null);
+        }
+        VaultCommand::Wrap(wrap) if wrap.by_agent() => {
+            return runtime.block_on(wrap.run(&arguments.server, None));
+        }
+        _ => {}
+    }
+    let client = client(arguments)?;
+    if let VaultCommand::Wrap(wrap) = &arguments.command {
+        return runtime.block_on(wrap.run(&arguments.server, Some(client)));
+    }
+    runtime.block_on(answered(&client, &arguments.command))
 }
 
 /// The status of the vault with the organisation's keys.
-async fn answered(client: &Client, command: VaultCommand) -> Result<Value, String> {
+async fn answered(client: &Client, command: &VaultCommand) -> Result<Value, String> {
     let call = async |method: Method, path: &str, body: Option<&Value>| -> Result<Value, String> {
         let path = format!("/api/v1/vault/{path}");
         let answer = client.call(method, &path, body).await;
         answer.map_err(|error: aim_client::Error| error.to_string())
     };
     let mut status = match command {
+        // Those have answers of their own.
+        VaultCommand::Wrap(_) | VaultCommand::Unwrap(_) => return Ok(Value::Null),
         VaultCommand::Status => call(Method::GET, "status", None).await?,
         VaultCommand::Unseal => {
             let known = call(Method::GET, "status", None).await?;
@@ -151,7 +173,7 @@ async fn answered(client: &Client, command: VaultCommand) -> Result<Value, Strin
                 KeyPurpose::Index => "index",
             };
             let rotated = call(Method::POST, "keys/rotate", Some(&json!({"purpose": purpose}))).await?;
-            if wait {
+            if *wait {
                 waited(rotated, async || call(Method::GET, "keys", None).await).await?;
             }
             call(Method::GET, "status", None).await?
@@ -247,6 +269,9 @@ fn shown(status: &Value, as_json: bool) -> String {
         return status.to_string();
     }
     let text = |name: &str| status.get(name).and_then(Value::as_str);
+    if let Some(token) = text("token") {
+        return token.to_owned();
+    }
     let mut lines = format!(
         "the vault is {}, its root key {}",
         text("state").unwrap_or("unknown"),

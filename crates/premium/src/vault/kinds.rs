@@ -184,6 +184,11 @@ fn check_name(name: &str) -> Result<()> {
 pub struct Fields(pub(super) BTreeMap<String, SecretString>);
 
 impl Fields {
+    /// These values. [`SecretKind::check`] says whether a kind may have them.
+    pub(crate) fn of(values: impl IntoIterator<Item = (String, SecretString)>) -> Self {
+        Self(values.into_iter().collect())
+    }
+
     /// The names, in their order.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {

@@ -6,6 +6,7 @@
 
 mod agent_routes;
 pub mod cli;
+mod delivery;
 pub mod envelope;
 mod fail_point;
 mod key_store;
@@ -35,6 +36,7 @@ use aim_core::Permission;
 use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use aim_violations::VerificationService;
 
+pub(crate) use delivery::{Delivery, parse_recipient, requires_covering, seal_as_hpke};
 pub use service::VaultService;
 
 /// As [`crate::EDITION_MARKER`]: stands in every binary that has the vault.

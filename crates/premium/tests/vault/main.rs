@@ -10,6 +10,8 @@ mod bed;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod crash;
@@ -31,5 +33,7 @@ mod root_key;
 mod rotation;
 #[cfg(test)]
 mod tampering;
+#[cfg(test)]
+mod wraps;
 #[cfg(test)]
 mod writing;

@@ -1,0 +1,319 @@
+//! Making, looking at and using wrap tokens.
+
+use aim_audit::Entry;
+use aim_core::{Actor, AgentId, Code, Ctx, DecisionId, Error, Result, Timestamp};
+use aim_crypto::{
+    sealing::WrapInfo,
+    token::{IssuedToken, ParsedToken},
+};
+use aim_platform::{Kernel, NonceClaim};
+use aim_store::{Db, Scope};
+use aim_violations::verification::DecisionView;
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::{
+    model::{TOKEN_KIND, UnwrapReply, UnwrapRequest, WrapLookup, WrapRequest, WrapTokenRequest, WrapView},
+    store::{self, WrapRow},
+};
+use crate::vault::{
+    Delivery, VaultService, kinds::SecretValue, parse_recipient, path::SecretPath, requires_covering,
+    seal_as_hpke,
+};
+
+/// How long a wrap that ended is remembered: so long a second use is told from a wrong token.
+const REMEMBERED: TimeDelta = TimeDelta::days(1);
+
+/// The use cases of wrapping.
+#[derive(Clone)]
+pub struct SecretWrapsService {
+    kernel: Kernel,
+    vault: VaultService,
+}
+
+/// A token, or the decision by which there is none.
+#[derive(Debug, Clone)]
+pub enum WrapReply {
+    /// The token.
+    Made(Box<WrapView>),
+    /// Denied, or pending.
+    Decided(Box<DecisionView>),
+}
+
+/// What became of a use.
+enum Use {
+    Good(Box<WrapRow>),
+    Again,
+}
+
+impl SecretWrapsService {
+    pub(super) fn new(kernel: &Kernel, vault: VaultService) -> Self {
+        Self {
+            kernel: kernel.clone(),
+            vault,
+        }
+    }
+
+    /// Makes a token for a person or an organisation key. The route asks for the permission.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at a field; `resource.not_found` when there is nothing to hand over; `vault.sealed`.
+    pub async fn wrap_for_person(&self, ctx: &Ctx, request: WrapRequest) -> Result<WrapView> {
+        if matches!(ctx.actor, Actor::Agent { .. } | Actor::Anonymous) {
+            return Err(Error::forbidden("secrets:wrap"));
+        }
+        let (path, ttl) = request.check()?;
+        let reason = request.reason_of_person()?;
+        let details = json!({"path": path.as_str(), "reason": reason});
+        self.make(ctx, path, ttl, &request, None, details).await
+    }
+
+    /// Makes a token for an agent that may read: the action `secret:read` on the path, decided as every read is.
+    ///
+    /// # Errors
+    /// As [`Self::wrap_for_person`]; what the verified action refuses.
+    pub async fn wrap_for_agent(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        scheme: &'static str,
+        request: WrapRequest,
+    ) -> Result<WrapReply> {
+        requires_covering(ctx, scheme)?;
+        let (path, ttl) = request.check()?;
+        if request.context.contains_key("secret") {
+            return Err(Error::field(
+                "context.secret",
+                "this member is the vault's own; name yours otherwise",
+            ));
+        }
+        let delivery = Delivery {
+            path: path.clone(),
+            context: request.context.clone(),
+            own: json!({"version": request.version, "delivery": "wrap", "for_agent": request.for_agent}),
+        };
+        let decision = self.vault.decide_delivery(ctx, nonce, scheme, delivery).await?;
+        if decision.status != "approved" {
+            return Ok(WrapReply::Decided(Box::new(decision)));
+        }
+        let details = json!({"path": path.as_str(), "reason": request.reason});
+        let by = Some((decision.agent_id, decision.id));
+        let made = self.make(ctx, path, ttl, &request, by, details).await?;
+        Ok(WrapReply::Made(Box::new(made)))
+    }
+
+    async fn make(
+        &self,
+        ctx: &Ctx,
+        path: SecretPath,
+        ttl: TimeDelta,
+        request: &WrapRequest,
+        by_agent: Option<(AgentId, DecisionId)>,
+        details: Value,
+    ) -> Result<WrapView> {
+        // Whether it can be handed over at all, and which version is the newest; what was opened is wiped at once.
+        let (secret, _) = self
+            .vault
+            .open_allowed(ctx, path.clone(), request.version)
+            .await?;
+        let token = IssuedToken::generate(TOKEN_KIND).map_err(Error::internal)?;
+        let row = WrapRow {
+            org_id: ctx.organization,
+            id: ctx.new_id(),
+            token_digest: token.digest(&self.kernel.pepper).to_vec(),
+            path: path.as_str().to_owned(),
+            version: secret.version,
+            for_agent: request.for_agent,
+            made_by_agent: by_agent.map(|(agent, _)| agent),
+            decision_id: by_agent.map(|(_, decision)| decision),
+            created_by: ctx.actor_text(),
+            created_at: ctx.now,
+            expires_at: ctx.now + ttl,
+            used_at: None,
+        };
+        let view = WrapView {
+            token: token.text().expose().to_owned(),
+            wrap: WrapLookup::of(row.clone()),
+        };
+        let ctx = ctx.clone();
+        self.kernel
+            .store
+            .write(ctx.organization, move |db| {
+                if let Some(agent) = row.for_agent
+                    && store::agent_status(db, ctx.organization, agent)?.is_none()
+                {
+                    let detail = "no agent of your organisation has this id";
+                    return Err(Error::field("for_agent", detail).into());
+                }
+                store::insert(db, &row)?;
+                let mut entry = Entry::event(&ctx, "secret.wrapped")
+                    .target("secret_wrap", row.id)
+                    .facts(json!({
+                        "version": row.version,
+                        "expires_at": row.expires_at,
+                        "for_agent": row.for_agent,
+                        "decision_id": row.decision_id,
+                    }))
+                    .details(details.clone());
+                if let Some(agent) = row.made_by_agent {
+                    entry = entry.agent(agent);
+                }
+                aim_audit::append(db, vec![entry])?;
+                Ok(())
+            })
+            .await?;
+        Ok(view)
+    }
+
+    /// What a token is for. It is not used by this.
+    ///
+    /// # Errors
+    /// `resource.not_found` for one that is unknown, has ended, or is another's; `secret.wrap_used`.
+    pub async fn lookup(&self, ctx: &Ctx, request: WrapTokenRequest) -> Result<WrapLookup> {
+        let digest = self.digest(&request.token)?;
+        let caller = ctx.clone();
+        let row = self
+            .kernel
+            .store
+            .read(Scope::Installation, move |db| found(db, &caller, &digest))
+            .await?;
+        if row.used_at.is_some() {
+            return Err(used());
+        }
+        Ok(WrapLookup::of(row))
+    }
+
+    /// Uses a token: the secret, sealed to the key in the request. The use is durable before this answers. A second use is
+    /// refused, and leaves a record.
+    ///
+    /// # Errors
+    /// As [`Self::lookup`]; `resource.not_found` when the version is deleted, destroyed or expired by now: then the
+    /// token is not used up.
+    pub async fn unwrap(&self, ctx: &Ctx, request: UnwrapRequest) -> Result<UnwrapReply> {
+        let recipient = parse_recipient(&request.seal_to)?;
+        let digest = self.digest(&request.token)?;
+        let caller = ctx.clone();
+        let row = self
+            .kernel
+            .store
+            .read(Scope::Installation, move |db| found(db, &caller, &digest))
+            .await?;
+        let mut ctx = ctx.clone();
+        ctx.organization = row.org_id;
+        let opened = if row.used_at.is_none() {
+            let path = SecretPath::parse(&row.path)?;
+            let opened = self.vault.open_allowed(&ctx, path, Some(row.version)).await;
+            Some(opened.map_err(|error| match error.code {
+                Code::NotFound => not_there(),
+                _ => error,
+            })?)
+        } else {
+            None
+        };
+        let acting = ctx.clone();
+        let used_now = self
+            .kernel
+            .store
+            .write(ctx.organization, move |db| use_once(db, &acting, &digest))
+            .await?;
+        let (Use::Good(row), Some((secret, plaintext))) = (used_now, opened) else {
+            return Err(used());
+        };
+        let info = WrapInfo {
+            organization: &row.org_id.to_string(),
+            wrap: &row.id.to_string(),
+            path: &row.path,
+            version: row.version,
+        };
+        let sealed = seal_as_hpke(&recipient, &info.bytes(), &plaintext)?;
+        Ok(UnwrapReply {
+            wrap: WrapLookup::of(*row),
+            kind: secret.kind,
+            sealed,
+        })
+    }
+
+    /// Forgets what ended long ago.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn tidy(&self, now: Timestamp) -> Result<()> {
+        self.kernel
+            .store
+            .write(Scope::Installation, move |db| store::forget(db, now - REMEMBERED))
+            .await
+    }
+
+    fn digest(&self, token: &SecretValue) -> Result<[u8; 32]> {
+        let token = ParsedToken::parse_with(token.0.expose(), &[TOKEN_KIND])
+            .map_err(|error| Error::field("token", error.to_string()))?;
+        if token.kind() != TOKEN_KIND {
+            return Err(Error::field(
+                "token",
+                "this is another kind of token; a wrap token begins with aim_wrap_",
+            ));
+        }
+        Ok(token.digest(&self.kernel.pepper))
+    }
+}
+
+/// The wrap of a token that the caller may use, used or not. All others are answered alike.
+fn found(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<WrapRow> {
+    let row = store::by_digest(db, digest)?.ok_or_else(not_there)?;
+    let anonymous = matches!(ctx.actor, Actor::Anonymous);
+    if !anonymous && ctx.organization != row.org_id {
+        return Err(not_there().into());
+    }
+    if let Some(agent) = row.for_agent {
+        let is_it = matches!(&ctx.actor, Actor::Agent { id, .. } if *id == agent);
+        if !is_it {
+            return Err(not_there().into());
+        }
+    }
+    if ctx.now >= row.expires_at && row.used_at.is_none() {
+        return Err(not_there().into());
+    }
+    // Whoever signs for an agent must still be it; and a token of an agent that was stopped opens nothing.
+    aim_platform::standing::check(db, row.org_id, &ctx.actor, ctx.now)?;
+    if let Some(agent) = row.made_by_agent
+        && store::agent_status(db, row.org_id, agent)?.as_deref() != Some("active")
+    {
+        return Err(not_there().into());
+    }
+    Ok(row)
+}
+
+fn use_once(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<Use> {
+    let row = found(db, ctx, digest)?;
+    let first = store::use_up(db, row.org_id, row.id, ctx.now)?;
+    let (event, outcome) = if first {
+        ("secret.unwrapped", "ok")
+    } else {
+        ("secret.wrap_reused", "refused")
+    };
+    let mut entry = Entry::event(ctx, event)
+        .target("secret_wrap", row.id)
+        .outcome(outcome)
+        .facts(json!({"version": row.version, "used_at": row.used_at}))
+        .details(json!({"path": row.path, "source_ip": ctx.source_ip}));
+    if let Actor::Agent { id, .. } = &ctx.actor {
+        entry = entry.agent(*id);
+    }
+    aim_audit::append(db, vec![entry])?;
+    Ok(if first {
+        Use::Good(Box::new(row))
+    } else {
+        Use::Again
+    })
+}
+
+fn not_there() -> Error {
+    Error::new(
+        Code::NotFound,
+        "no such token is good here: it is unknown, has ended, or is meant for somebody else",
+    )
+}
+
+fn used() -> Error {
+    Error::new(Code::WrapUsed, "this token has handed its secret over already")
+}

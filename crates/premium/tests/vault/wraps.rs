@@ -1,0 +1,298 @@
+//! Wrap tokens: once, soon, for whom they were made, and a second use is noticed.
+
+use aim_core::{Actor, Code, Ctx, Id, Role};
+use aim_crypto::sealing::{RecipientKey, Sealed, WrapInfo, open};
+use aim_premium::secret_wraps::{SecretWraps, SecretWrapsService, WrapReply, WrapRequest, WrapView};
+use aim_testkit::{seed_agent, seed_organization};
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, at, refused};
+
+fn service(bed: &Bed) -> SecretWrapsService {
+    SecretWraps::new(&bed.kernel, bed.vault.clone()).service()
+}
+
+fn of_person(path: &str) -> WrapRequest {
+    request(json!({"path": path, "reason": "the first start of the payer"}))
+}
+
+fn request(body: Value) -> WrapRequest {
+    serde_json::from_value(body).unwrap()
+}
+
+async fn made(bed: &Bed, body: Value) -> WrapView {
+    let ctx = bed.as_role(Role::Admin);
+    service(bed).wrap_for_person(&ctx, request(body)).await.unwrap()
+}
+
+/// Somebody without credentials, now.
+fn nobody(bed: &Bed) -> Ctx {
+    let mut ctx = Ctx::system("test", Id::from_uuid(uuid::Uuid::nil()), bed.kernel.now());
+    ctx.actor = Actor::Anonymous;
+    ctx
+}
+
+async fn unwrapped(bed: &Bed, ctx: &Ctx, token: &str) -> Result<Value, aim_core::Error> {
+    let key = RecipientKey::generate().unwrap();
+    let body = serde_json::from_value(json!({"token": token, "seal_to": key.public_text()})).unwrap();
+    let reply = service(bed).unwrap(ctx, body).await?;
+    let info = WrapInfo {
+        organization: &bed.organization.to_string(),
+        wrap: &reply.wrap.wrap_id,
+        path: &reply.wrap.creation_path,
+        version: reply.wrap.version,
+    };
+    let sealed: Sealed = serde_json::from_value(serde_json::to_value(&reply.sealed).unwrap()).unwrap();
+    let plaintext = open(&key, &info.bytes(), &sealed).unwrap();
+    Ok(serde_json::from_slice(&plaintext).unwrap())
+}
+
+async fn looked_up(bed: &Bed, ctx: &Ctx, token: &str) -> Result<String, aim_core::Error> {
+    let body = serde_json::from_value(json!({"token": token})).unwrap();
+    let found = service(bed).lookup(ctx, body).await?;
+    Ok(found.creation_path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_hands_over_what_it_was_made_for_once() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let view = made(
+            &bed,
+            json!({"path": "payments/stripe", "reason": "the first start"}),
+        )
+        .await;
+        assert_eq!((view.wrap.version, view.token.len()), (1, 9 + 43 + 6));
+        assert!(!format!("{view:?}").contains(&view.token));
+        // What is written later is not what was wrapped.
+        bed.put("payments/stripe", "two").await;
+        let nobody = nobody(&bed);
+        assert_eq!(
+            looked_up(&bed, &nobody, &view.token).await.unwrap(),
+            "payments/stripe"
+        );
+        let opened = unwrapped(&bed, &nobody, &view.token).await.unwrap();
+        assert_eq!(opened, json!({"kind": "api_key", "fields": {"value": "one"}}));
+        for _ in 0..2 {
+            assert_eq!(
+                refused(unwrapped(&bed, &nobody, &view.token).await).0,
+                Code::WrapUsed
+            );
+        }
+        assert_eq!(
+            refused(looked_up(&bed, &nobody, &view.token).await).0,
+            Code::WrapUsed
+        );
+        let audited = bed.audited().await;
+        let of_wraps: Vec<&str> = audited
+            .iter()
+            .map(String::as_str)
+            .filter(|action| action.contains("wrap"))
+            .collect();
+        assert_eq!(
+            of_wraps,
+            [
+                "secret.wrapped",
+                "secret.unwrapped",
+                "secret.wrap_reused",
+                "secret.wrap_reused"
+            ]
+        );
+        let kept = format!(
+            "SELECT count(*) FROM audit_log WHERE leaf LIKE '%{0}%'",
+            view.token
+        );
+        assert_eq!(bed.database.count(&kept).await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_use_a_token_at_once_one_gets_the_secret() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let view = made(
+            &bed,
+            json!({"path": "payments/stripe", "reason": "the first start"}),
+        )
+        .await;
+        let nobody = nobody(&bed);
+        let uses = (0..4).map(|_| unwrapped(&bed, &nobody, &view.token));
+        let outcomes = futures_util::future::join_all(uses).await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_ends_and_what_it_stands_for_can_end_before() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let short = json!({"path": "payments/stripe", "reason": "the first start", "ttl_seconds": 60});
+        let view = made(&bed, short.clone()).await;
+        bed.clock.advance(TimeDelta::seconds(60));
+        let nobody = nobody(&bed);
+        assert_eq!(
+            refused(unwrapped(&bed, &nobody, &view.token).await).0,
+            Code::NotFound
+        );
+
+        let view = made(&bed, short).await;
+        bed.vault
+            .delete(&bed.manager(), at("payments/stripe"), Some(1))
+            .await
+            .unwrap();
+        assert_eq!(
+            refused(unwrapped(&bed, &nobody, &view.token).await).0,
+            Code::NotFound
+        );
+        // It was not used up by that.
+        bed.vault
+            .undelete(&bed.manager(), at("payments/stripe"), 1)
+            .await
+            .unwrap();
+        assert!(unwrapped(&bed, &nobody, &view.token).await.is_ok());
+        service(&bed)
+            .tidy(bed.kernel.now() + TimeDelta::days(2))
+            .await
+            .unwrap();
+        assert_eq!(
+            refused(unwrapped(&bed, &nobody, &view.token).await).0,
+            Code::NotFound
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_wraps_what_it_may_read_and_a_suspended_ones_tokens_open_nothing() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        bed.put("hr/salaries", "x").await;
+        let wraps = service(&bed);
+        let agent = bed.as_agent();
+        let wrap = |path: &str| request(json!({"path": path}));
+        let reply = wraps
+            .wrap_for_agent(&agent, None, "rfc9421", wrap("payments/stripe"))
+            .await;
+        let WrapReply::Made(view) = reply.unwrap() else {
+            panic!("approved");
+        };
+        let reply = wraps
+            .wrap_for_agent(&agent, None, "rfc9421", wrap("hr/salaries"))
+            .await;
+        let WrapReply::Decided(decision) = reply.unwrap() else {
+            panic!("denied");
+        };
+        assert_eq!(decision.status, "denied");
+        let uncovered = wraps
+            .wrap_for_agent(&agent, None, "sdk_header", wrap("payments/stripe"))
+            .await;
+        assert_eq!(refused(uncovered).0, Code::Forbidden);
+        let by_way_of_people = wraps.wrap_for_person(&agent, of_person("payments/stripe")).await;
+        assert_eq!(refused(by_way_of_people).0, Code::Forbidden);
+
+        let suspend = "UPDATE agents SET status = 'suspended'";
+        bed.database.sql(suspend).await;
+        let nobody = nobody(&bed);
+        assert_eq!(
+            refused(unwrapped(&bed, &nobody, &view.token).await).0,
+            Code::NotFound
+        );
+        bed.database.sql("UPDATE agents SET status = 'active'").await;
+        assert!(unwrapped(&bed, &nobody, &view.token).await.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_one_agent_is_unknown_to_all_others() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let other = seed_agent(&bed.database.store, bed.organization, "other").await;
+        let body = json!({"path": "payments/stripe", "reason": "the first start", "for_agent": bed.agent.id});
+        let view = made(&bed, body).await;
+        let other = bed.as_agent_of(bed.organization, &other);
+        for ctx in [nobody(&bed), bed.as_role(Role::Admin), other] {
+            assert_eq!(
+                refused(unwrapped(&bed, &ctx, &view.token).await).0,
+                Code::NotFound
+            );
+            assert_eq!(
+                refused(looked_up(&bed, &ctx, &view.token).await).0,
+                Code::NotFound
+            );
+        }
+        assert!(unwrapped(&bed, &bed.as_agent(), &view.token).await.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_organisation_can_do_nothing_with_a_token() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let view = made(
+            &bed,
+            json!({"path": "payments/stripe", "reason": "the first start"}),
+        )
+        .await;
+        let foreign = seed_organization(&bed.database.store).await.organization;
+        let agent = seed_agent(&bed.database.store, foreign, "stranger").await;
+        let kind = aim_crypto::token::TokenKind::Long("aim_wrap_");
+        let unknown = aim_crypto::token::IssuedToken::generate(kind).unwrap();
+        for ctx in [
+            bed.as_role_of(foreign, Role::Admin),
+            bed.as_agent_of(foreign, &agent),
+        ] {
+            let error = unwrapped(&bed, &ctx, &view.token).await.unwrap_err();
+            let none = unwrapped(&bed, &ctx, unknown.text().expose()).await.unwrap_err();
+            assert_eq!((error.code, &error.detail), (Code::NotFound, &none.detail));
+            assert_eq!(
+                refused(looked_up(&bed, &ctx, &view.token).await).0,
+                Code::NotFound
+            );
+        }
+        assert!(
+            unwrapped(&bed, &nobody(&bed), &view.token).await.is_ok(),
+            "and has not used it up"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_named() {
+    let bed = Bed::all().await.remove(0);
+    bed.put("payments/stripe", "one").await;
+    let admin = bed.as_role(Role::Admin);
+    let wraps = service(&bed);
+    for (body, field) in [
+        (json!({"path": "payments/stripe"}), "reason"),
+        (json!({"path": "payments/stripe", "reason": "short"}), "reason"),
+        (json!({"path": "../x", "reason": "the first start"}), "path"),
+        (
+            json!({"path": "payments/stripe", "reason": "the first start", "ttl_seconds": 0}),
+            "ttl_seconds",
+        ),
+        (
+            json!({"path": "payments/stripe", "reason": "the first start", "ttl_seconds": 3601}),
+            "ttl_seconds",
+        ),
+        (
+            json!({"path": "payments/stripe", "reason": "the first start", "version": 0}),
+            "version",
+        ),
+        (
+            json!({"path": "payments/stripe", "reason": "the first start", "for_agent": uuid::Uuid::from_u128(9)}),
+            "for_agent",
+        ),
+    ] {
+        let said = body.to_string();
+        let outcome = wraps.wrap_for_person(&admin, request(body)).await;
+        assert_eq!(refused(outcome), (Code::FieldInvalid, field.to_owned()), "{said}");
+    }
+    let missing = wraps.wrap_for_person(&admin, of_person("payments/nothing")).await;
+    assert_eq!(refused(missing).0, Code::NotFound);
+    for token in ["", "aim_live_x", "aim_wrap_short"] {
+        assert_eq!(
+            refused(looked_up(&bed, &nobody(&bed), token).await),
+            (Code::FieldInvalid, "token".to_owned())
+        );
+    }
+}

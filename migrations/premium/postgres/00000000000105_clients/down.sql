@@ -1,0 +1,2 @@
+DROP TABLE vault_wraps;
+DROP TABLE sdk_namespaces;
