@@ -41,6 +41,12 @@ const PREMIUM_PATHS: &[(Method, &str)] = &[
     (Method::POST, "/api/v1/vault/destroy"),
     (Method::POST, "/api/v1/vault/rollback"),
     (Method::POST, "/api/v1/vault/find-value"),
+    (Method::GET, "/api/v1/vault/diff"),
+    (Method::GET, "/api/v1/vault/at"),
+    (Method::POST, "/api/v1/vault/restore"),
+    (Method::POST, "/api/v1/vault/import"),
+    (Method::POST, "/api/v1/vault/export"),
+    (Method::POST, "/api/v1/vault/refresh"),
 ];
 
 fn is_premium() -> bool {

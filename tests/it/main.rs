@@ -23,4 +23,5 @@ mod replay;
 mod run;
 mod tenants;
 mod two_nodes;
+mod vault_transfer;
 mod verified_action;

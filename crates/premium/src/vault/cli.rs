@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::passphrase::LONGEST;
+use super::{passphrase::LONGEST, transfer::cli as transfer};
 
 /// The command's name.
 pub const NAME: &str = "vault";
@@ -31,13 +31,23 @@ struct VaultArguments {
     command: VaultCommand,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum VaultCommand {
     /// Say how the vault stands.
     Status,
     /// Give the vault its passphrase, from standard input or as it is typed. The first one that is given is the
     /// one that is set. Needs an API key of an administrator.
     Unseal,
+    /// Write secrets from a .env or JSON file, from an export, or from a KV v2 engine of Vault or OpenBao. Everything is
+    /// looked at before anything is written.
+    Import(transfer::ImportArguments),
+    /// Export secrets, sealed to a recipient's key: nobody else can open the file, the server included. Needs an API key of an
+    /// administrator.
+    Export(transfer::ExportArguments),
+    /// Open an export with the private key, without a server.
+    OpenExport(transfer::OpenArguments),
+    /// Make a recipient's key pair for exports, without a server.
+    Keygen(transfer::KeygenArguments),
 }
 
 /// The command with its arguments and help.
@@ -51,10 +61,17 @@ pub fn command() -> Command {
 pub fn execute(matches: &ArgMatches, as_json: bool) -> ExitCode {
     let done = VaultArguments::from_arg_matches(matches)
         .map_err(|error| error.to_string())
-        .and_then(|arguments| run(&arguments));
+        .and_then(|arguments| match &arguments.command {
+            VaultCommand::Status | VaultCommand::Unseal => {
+                run(&arguments).map(|status| Some(shown(&status, as_json)))
+            }
+            _ => transferred(&arguments, as_json),
+        });
     match done {
-        Ok(status) => {
-            let _ = writeln!(io::stdout().lock(), "{}", shown(&status, as_json));
+        Ok(words) => {
+            if let Some(words) = words {
+                let _ = writeln!(io::stdout().lock(), "{words}");
+            }
             ExitCode::SUCCESS
         }
         Err(problem) => {
@@ -79,8 +96,53 @@ fn run(arguments: &VaultArguments) -> Result<Value, String> {
             let body = json!({"passphrase": passphrase.expose()});
             runtime.block_on(client.call(Method::POST, "/api/v1/vault/unseal", Some(&body)))
         }
+        _ => return Err("this is no command of a status".to_owned()),
     };
     answer.map_err(|error| error.to_string())
+}
+
+/// Import, export and what belongs to them; answers what is to be said on standard output.
+fn transferred(arguments: &VaultArguments, as_json: bool) -> Result<Option<String>, String> {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().map_err(|error| error.to_string())
+    };
+    match &arguments.command {
+        VaultCommand::Import(wish) => {
+            let client = client(arguments)?;
+            let (reply, left_out) = runtime()?.block_on(transfer::import(&client, wish))?;
+            if as_json {
+                return Ok(Some(json!({"import": reply, "left_out": left_out}).to_string()));
+            }
+            Ok(Some(transfer::shown(&reply, &left_out)))
+        }
+        VaultCommand::Export(wish) => {
+            let client = client(arguments)?;
+            let done = runtime()?.block_on(transfer::export(&client, wish))?;
+            // Standard output is the export's.
+            let _ = writeln!(io::stderr().lock(), "{done}");
+            Ok(None)
+        }
+        VaultCommand::OpenExport(wish) => transfer::open_export(wish).map(|()| None),
+        VaultCommand::Keygen(wish) => {
+            let made = transfer::keygen(wish)?;
+            if as_json {
+                return Ok(Some(made.to_string()));
+            }
+            let text = |name: &str| {
+                made.get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            Ok(Some(format!(
+                "the private key is in {}; keep it\nthe public key is in {}, for `aim vault export --to`",
+                text("private_key_file"),
+                text("public_key_file")
+            )))
+        }
+        VaultCommand::Status | VaultCommand::Unseal => Ok(None),
+    }
 }
 
 fn client(arguments: &VaultArguments) -> Result<Client, String> {

@@ -13,15 +13,19 @@ pub mod lifecycle;
 pub mod model;
 mod pages;
 pub mod passphrase;
+pub mod past;
 pub mod path;
+pub mod provider;
 pub mod reads;
+pub mod refresh;
 pub mod root;
 mod routes;
 pub mod service;
 mod store;
+pub mod transfer;
 
 use aim_core::Permission;
-use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
+use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use aim_violations::VerificationService;
 
 pub use service::VaultService;
@@ -35,6 +39,7 @@ pub mod permission {
         SecretsRead = "secrets:read", Member, "See which secrets there are and their versions, never their values";
         SecretsWrite = "secrets:write", Manager, "Write, delete, destroy and roll back secrets, and look values up";
         VaultUnseal = "vault:unseal", Admin, "Give the vault its passphrase";
+        SecretsExport = "secrets:export", Admin, "Export secrets with their values, sealed to a recipient's key";
     }
 }
 
@@ -67,10 +72,17 @@ impl Module for Vault {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+        past::routes::register(config);
+        transfer::routes::register(config);
+        refresh::routes::register(config);
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {
         pages::register(console, &self.service);
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        vec![refresh::job(&self.service)]
     }
 
     fn permissions(&self) -> &'static [Permission] {

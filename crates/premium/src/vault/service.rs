@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aim_audit::Entry;
 use aim_core::{Actor, Code, Ctx, Error, Id, Json, Result};
 use aim_crypto::{digest::hex, secret::SecretString};
-use aim_platform::Kernel;
+use aim_platform::{Kernel, Outbound};
 use aim_store::{Db, Store};
 use aim_violations::VerificationService;
 use serde_json::{Value, json};
@@ -14,12 +14,15 @@ use zeroize::Zeroizing;
 use super::{
     envelope::{Head, VersionPlace, value_digest},
     keys::{KeyRing, OrganizationKeys, ensure},
-    kinds::{Fields, is_telling},
+    kinds::{Fields, SecretKind, is_telling},
     model::{
         DEFAULT_MAX_VERSIONS, FindValue, FoundPlace, FoundValue, PutSecret, SecretId, SecretList,
         SecretQuery, SecretSummary, SecretView, VaultStatus, VersionState, Wish,
     },
+    past,
     path::SecretPath,
+    provider::Provider,
+    refresh,
     root::{Keeper, Root, RootState},
     store::{self, NewVersionRow, SecretRow, VersionRow},
 };
@@ -34,6 +37,7 @@ pub struct VaultService {
     pub(super) keeper: Keeper,
     pub(super) ring: KeyRing,
     pub(super) verifications: VerificationService,
+    pub(super) outbound: Outbound,
 }
 
 impl VaultService {
@@ -45,6 +49,7 @@ impl VaultService {
             keeper: Keeper::new(kernel.config.vault_key_file.clone()),
             ring: KeyRing::default(),
             verifications,
+            outbound: kernel.outbound(),
         }
     }
 
@@ -77,7 +82,10 @@ impl VaultService {
                     store::set_tags(db, ctx.organization, draft.row.id, tags)?;
                 }
                 let facts = json!({"version": draft.row.current_version, "kind": draft.row.kind, "destroyed": destroyed});
-                draft.finish(db, &ctx, &keys, &path, "secret.written", facts)
+                let provider = draft.row.provider.as_deref().and_then(Provider::parse);
+                let mut view = draft.finish(db, &ctx, &keys, &path, "secret.written", facts)?;
+                view.warnings = provider.and_then(|provider| provider.doubt(&fields)).into_iter().collect();
+                Ok(view)
             })
             .await
     }
@@ -96,7 +104,11 @@ impl VaultService {
                     store::load(db, organization, path.as_str())?.ok_or_else(Error::not_found)?;
                 let keys = keys.ok_or_else(Error::not_found)?;
                 check_head(&keys, &row, &path, &versions)?;
-                Ok(SecretView::of(row, versions))
+                let refresh = refresh::view(db, &row)?;
+                Ok(SecretView {
+                    refresh,
+                    ..SecretView::of(row, versions)
+                })
             })
             .await
     }
@@ -288,7 +300,12 @@ pub(super) struct Draft {
 
 impl Draft {
     /// The secret at `path`, or a new one.
-    fn take(db: &mut Db, ctx: &Ctx, keys: &OrganizationKeys, path: &SecretPath) -> aim_store::Result<Self> {
+    pub(super) fn take(
+        db: &mut Db,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+    ) -> aim_store::Result<Self> {
         if let Some(draft) = Self::existing(db, ctx, keys, path)? {
             return Ok(draft);
         }
@@ -309,6 +326,7 @@ impl Draft {
             created_by: ctx.actor_text(),
             created_at: ctx.now,
             updated_at: ctx.now,
+            provider: None,
         };
         Ok(Self {
             row,
@@ -336,7 +354,7 @@ impl Draft {
         }))
     }
 
-    fn check_cas(&self, cas: Option<i64>) -> Result<()> {
+    pub(super) fn check_cas(&self, cas: Option<i64>) -> Result<()> {
         let current = self.row.current_version;
         match cas {
             Some(seen) if seen != current => Err(version_conflict(&if current == 0 {
@@ -348,7 +366,7 @@ impl Draft {
         }
     }
 
-    fn describe(&mut self, wish: &Wish) {
+    pub(super) fn describe(&mut self, wish: &Wish) {
         let row = &mut self.row;
         wish.kind.as_str().clone_into(&mut row.kind);
         row.expires_at = wish.expires_at;
@@ -363,6 +381,11 @@ impl Draft {
         }
         if let Some(most) = wish.max_versions {
             row.max_versions = most;
+        }
+        if wish.kind != SecretKind::ApiKey {
+            row.provider = None;
+        } else if let Some(provider) = wish.provider {
+            row.provider = Some(provider.as_str().to_owned());
         }
     }
 
@@ -433,6 +456,21 @@ impl Draft {
 
     /// Writes the row with its new head, and the record of it.
     pub(super) fn finish(
+        self,
+        db: &mut Db,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+        event: &'static str,
+        facts: Value,
+    ) -> aim_store::Result<SecretView> {
+        let (view, entry) = self.save(db, ctx, keys, path, event, facts)?;
+        aim_audit::append(db, vec![entry])?;
+        Ok(view)
+    }
+
+    /// Writes the row with its new head; the record of it is for the caller to append, last.
+    pub(super) fn save(
         mut self,
         db: &mut Db,
         ctx: &Ctx,
@@ -440,7 +478,7 @@ impl Draft {
         path: &SecretPath,
         event: &'static str,
         mut facts: Value,
-    ) -> aim_store::Result<SecretView> {
+    ) -> aim_store::Result<(SecretView, Entry)> {
         self.row.changes += 1;
         self.row.updated_at = ctx.now;
         let versions = store::versions(db, ctx.organization, self.row.id)?;
@@ -456,12 +494,13 @@ impl Draft {
             facts.insert("changes".to_owned(), json!(self.row.changes));
             facts.insert("head".to_owned(), json!(hex(&digest)));
         }
+        past::note(db, ctx, &self.row, &versions, event)?;
+        refresh::watch(db, ctx, &self.row, &versions)?;
         let entry = Entry::event(ctx, event)
             .target("secret", self.row.id)
             .facts(facts)
             .details(json!({"path": self.row.path}));
-        aim_audit::append(db, vec![entry])?;
-        Ok(SecretView::of(self.row, versions))
+        Ok((SecretView::of(self.row, versions), entry))
     }
 }
 

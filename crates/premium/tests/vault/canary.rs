@@ -57,7 +57,7 @@ impl io::Write for Lines {
 }
 
 /// Everything that the database's tables hold, as text.
-async fn everything(bed: &Bed) -> Vec<u8> {
+pub(crate) async fn everything(bed: &Bed) -> Vec<u8> {
     if bed.database.kind == "sqlite" {
         let mut bytes = Vec::new();
         for entry in std::fs::read_dir(bed.database.folder()).unwrap() {

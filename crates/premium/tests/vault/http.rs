@@ -326,7 +326,8 @@ async fn every_operation_of_the_vault_carries_the_editions_mark() {
         .flat_map(|(_, item)| item.as_object().unwrap().values())
         .map(|operation| &operation["x-aim-edition"])
         .collect();
-    assert_eq!(marks, [EDITION_MARKER; 11]);
+    assert!(marks.len() >= 17, "{marks:?}");
+    assert!(marks.iter().all(|mark| *mark == EDITION_MARKER), "{marks:?}");
     assert!(
         paths.contains_key("/api/v1/vault/secrets/{path}"),
         "{:?}",

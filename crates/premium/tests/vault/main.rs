@@ -12,10 +12,16 @@ mod http;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod past;
+#[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod refresh;
 #[cfg(test)]
 mod root_key;
 #[cfg(test)]
 mod tampering;
+#[cfg(test)]
+mod transfer;
 #[cfg(test)]
 mod writing;
