@@ -23,6 +23,7 @@ mod routes;
 pub mod service;
 mod store;
 pub mod transfer;
+pub mod tree;
 
 use aim_core::Permission;
 use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};

@@ -4,6 +4,7 @@
 //! stand now. No value leaves here.
 
 pub mod model;
+pub(super) mod pages;
 pub(super) mod routes;
 mod service;
 mod store;

@@ -10,5 +10,6 @@ mod export;
 mod import;
 mod kv;
 pub mod model;
+pub(super) mod pages;
 pub mod parse;
 pub(super) mod routes;
