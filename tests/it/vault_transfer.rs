@@ -232,7 +232,7 @@ async fn engine(request: HttpRequest) -> HttpResponse {
         ("/v1/kv/data/apps/web/stripe", "version=1") => value(json!({"value": "first"}), 1),
         ("/v1/kv/data/apps/web/stripe", "version=3") => value(json!({"value": "third"}), 3),
         ("/v1/kv/data/apps/web/stripe", "version=10" | "") => value(json!({"value": CANARY}), 10),
-        ("/v1/kv/data/apps/web/db", _) => value(json!({"user": "u", "port": 5432}), 1),
+        ("/v1/kv/data/apps/web/db", _) => value(json!({"user": "u", "pin": 5432}), 1),
         ("/v1/kv/data/apps/Api", _) => value(json!({"token": "api token"}), 1),
         ("/v1/kv/data/apps/gone", _) => {
             // A deleted version is a 404 that holds metadata.
@@ -276,7 +276,7 @@ async fn another_vault_is_taken_over_with_its_versions() {
     let said = scene.aim(&from);
     assert_eq!(said.code, Some(1));
     assert!(
-        said.err.contains("apps/web/db: the field port is no text"),
+        said.err.contains("apps/web/db: the field pin is no text"),
         "{}",
         said.err
     );

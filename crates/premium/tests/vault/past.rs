@@ -398,3 +398,56 @@ async fn another_organisation_sees_and_restores_nothing_of_it() {
         assert_eq!(refused(bed.vault.restore(&theirs, borrowed).await).1, "cursor");
     }
 }
+
+/// Secrets that are older than the note of what they were: the migration notes what is known of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_the_note_is_known_as_far_as_the_versions_tell() {
+    for bed in Bed::all().await {
+        let up = if bed.database.kind == "sqlite" {
+            include_str!("../../../../migrations/premium/sqlite/00000000000107_vault_history/up.sql")
+        } else {
+            include_str!("../../../../migrations/premium/postgres/00000000000107_vault_history/up.sql")
+        };
+        bed.put("a", "v1").await;
+        let first = bed.tick();
+        bed.put("a", "v2").await;
+        let second = bed.tick();
+        bed.vault.delete(&bed.manager(), at("a"), Some(2)).await.unwrap();
+        let deleted = bed.tick();
+        bed.database.sql("DELETE FROM vault_history").await;
+        let nothing = bed.seen_at("", first).await.secrets.remove(0);
+        assert_eq!(
+            (nothing.version, nothing.state, nothing.same_as_now),
+            (None, None, false)
+        );
+        let statements: Vec<&str> = up
+            .split(';')
+            .filter(|part| part.contains("INSERT INTO vault_history"))
+            .collect();
+        assert_eq!(statements.len(), 2);
+        for statement in statements {
+            bed.database.sql(statement).await;
+        }
+        for (moment, version, state) in [(first, 1, Active), (second, 2, Active), (deleted, 2, Deleted)] {
+            let seen = bed.seen_at("", moment).await.secrets.remove(0);
+            assert_eq!(
+                (seen.version, seen.state),
+                (Some(version), Some(state)),
+                "{}",
+                bed.database.kind
+            );
+        }
+        let diff = bed
+            .vault
+            .diff(&bed.manager(), between("a", 1, Some(2)))
+            .await
+            .unwrap();
+        assert_eq!(
+            diff.expiry.changed, None,
+            "the ends of older versions are not known"
+        );
+        bed.put("a", "v3").await;
+        let seen = bed.seen_at("", bed.kernel.now()).await.secrets.remove(0);
+        assert!(seen.same_as_now && seen.version == Some(3));
+    }
+}

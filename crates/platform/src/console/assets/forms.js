@@ -163,6 +163,8 @@ export function fill(place, reply) {
     }
   }
   for (const element of place.querySelectorAll("[data-reply]")) {
+    // Of an entry, and filled already.
+    if (element.closest("[data-rows]")) continue;
     const value = member(reply, element.dataset.reply);
     const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value, null, 2) : String(value);
     if ("value" in element && element.tagName !== "LI" && element.tagName !== "BUTTON") element.value = text;

@@ -289,9 +289,9 @@ fn failed(
         .target("secret", draft.row.id)
         .outcome(if failure.is_passing { "retried" } else { "refused" })
         .facts(
-            json!({"version": attempt.version, "failures": failures, "next_at": next_at, "reason": reason}),
+            json!({"version": attempt.version, "failures": failures, "next_at": next_at}),
         )
-        .details(json!({"path": path.as_str()}));
+        .details(json!({"path": path.as_str(), "reason": reason}));
     aim_audit::append(db, vec![entry])?;
     Ok(reply(path, RefreshOutcome::Failed, current, row))
 }
