@@ -97,6 +97,8 @@ async fn secrets_are_walked_compared_taken_back_and_imported() {
             .await;
         browser.click("form button[value=true]").await;
         let _ = browser.see_text("#field-import-text-error", "Line 2").await;
+        // The browser complains about the refusal, which is meant.
+        let _ = browser.complaints().await;
         picture_each(browser, "import-refused").await;
         browser.fill("[name=text]", "STRIPE_KEY=sk_live_imported").await;
         browser.fill("[name='mapping.prefix']", "web/").await;
