@@ -157,7 +157,9 @@ async fn lists(app: &TestApp) -> Vec<String> {
     let lists: Vec<String> = paths
         .iter()
         .filter(|(path, item)| {
-            item["get"]["security"].is_array() && !path.contains('{') && *path != "/api/v1/events/stream"
+            // A stream, and what is about one secret that the query names.
+            let no_list = ["/api/v1/events/stream", "/api/v1/vault/diff"];
+            item["get"]["security"].is_array() && !path.contains('{') && !no_list.contains(&path.as_str())
         })
         .map(|(path, _)| path.clone())
         .collect();
