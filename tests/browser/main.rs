@@ -17,6 +17,7 @@ mod browser;
 mod judge;
 mod keys;
 mod roles;
+mod secrets;
 mod sign_in;
 mod violations;
 mod walker;

@@ -79,6 +79,12 @@ const PREMIUM_PATHS: &[(Method, &str)] = &[
     (Method::POST, "/api/v1/vault/wrap/lookup"),
     (Method::POST, "/api/v1/vault/wrap/unwrap"),
     (Method::GET, "/api/v1/vault/changes"),
+    (Method::GET, "/api/v1/vault/diff"),
+    (Method::GET, "/api/v1/vault/at"),
+    (Method::POST, "/api/v1/vault/restore"),
+    (Method::POST, "/api/v1/vault/import"),
+    (Method::POST, "/api/v1/vault/export"),
+    (Method::POST, "/api/v1/vault/refresh"),
 ];
 
 fn is_premium() -> bool {

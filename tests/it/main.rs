@@ -26,4 +26,5 @@ mod run;
 mod secret_cache;
 mod tenants;
 mod two_nodes;
+mod vault_transfer;
 mod verified_action;

@@ -80,6 +80,22 @@ impl RecipientKey {
         Self(Suite::derive_keypair(material).0)
     }
 
+    /// The pair of a private key that was kept, for what is opened later than it was asked for.
+    ///
+    /// # Errors
+    /// [`SealingError::Key`] for another length.
+    pub fn from_private(private: &[u8]) -> Result<Self, SealingError> {
+        <Suite as hpke::Kem>::PrivateKey::from_bytes(private)
+            .map(Self)
+            .map_err(|_| SealingError::Key)
+    }
+
+    /// The private half, for the file that keeps it.
+    #[must_use]
+    pub fn private(&self) -> Zeroizing<[u8; KEY_LENGTH]> {
+        Zeroizing::new(self.0.to_bytes().into())
+    }
+
     /// The public half, for the request.
     #[must_use]
     pub fn public(&self) -> [u8; KEY_LENGTH] {

@@ -115,6 +115,7 @@ diesel::table! {
         created_by -> Text,
         created_at -> DbTime,
         updated_at -> DbTime,
+        provider -> Nullable<Text>,
     }
 }
 
@@ -290,4 +291,40 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Nullable, Text};
+
+    vault_history (org_id, secret_id, at, change) {
+        org_id -> DbUuid,
+        secret_id -> DbUuid,
+        at -> DbTime,
+        change -> BigInt,
+        event -> Text,
+        version -> BigInt,
+        state -> Text,
+        expires_at -> Nullable<DbTime>,
+        actor -> Text,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::{DbTime, DbUuid};
+    use diesel::sql_types::{BigInt, Nullable, Text};
+
+    vault_refreshes (org_id, secret_id) {
+        org_id -> DbUuid,
+        secret_id -> DbUuid,
+        version -> BigInt,
+        next_at -> Nullable<DbTime>,
+        failures -> BigInt,
+        last_error -> Nullable<Text>,
+        refreshed_at -> Nullable<DbTime>,
+        attempt_at -> Nullable<DbTime>,
+        lost_at -> Nullable<DbTime>,
+        attempt_id -> Nullable<DbUuid>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_tags, vault_versions, vault_value_digests);
+diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_refreshes);

@@ -106,6 +106,9 @@
 //! - `data-then`: `reload` (default), `goto:/path/{id}` (`{member}` from the reply), `toast:Text`, `show:#dialog` (opens the dialog;
 //!   elements in it with `data-reply="member"` are filled from the reply), `none`; several joined by `|`. Each fires the
 //!   event `aim:done` (detail: the reply) on the form.
+//! - In a form, a submit button with a `name` adds its value to the body, and its own `data-then` counts. In what `show:` opens,
+//!   `data-rows="member"` repeats the `<template>` in it for each entry of a list. `<input type="file" data-into="id">` puts a
+//!   file's text into a field.
 //! - A button works alike: `<button data-api="DELETE /api/v1/x/1" data-body='{"reason":"…"}' data-confirm="Delete x?" data-then="reload">`.
 //!   `data-confirm-word="name"` asks to type it. `data-undo="POST /api/v1/…"` with `data-undo-body` shows a toast with Undo for 10 s,
 //!   on the next page too; `{member}` in it is the reply's member as JSON. A form's `data-confirm` may name `{count}` and `{names}` (the

@@ -16,7 +16,16 @@ const POLL: Duration = Duration::from_secs(1);
 /// The kind whose content is Base64.
 const FILE: &str = "file";
 /// Fields that name or place something; a program may print them, and often must.
-const OPEN_FIELDS: [&str; 5] = ["username", "host", "port", "database", "client_id"];
+const OPEN_FIELDS: [&str; 8] = [
+    "username",
+    "host",
+    "port",
+    "database",
+    "client_id",
+    "token_url",
+    "scopes",
+    "client_auth",
+];
 
 /// Which secret: path and version.
 pub(super) type Key = (String, Option<i64>);

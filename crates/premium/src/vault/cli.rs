@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::passphrase::LONGEST;
+use super::{passphrase::LONGEST, transfer::cli as transfer};
 
 /// The command's name.
 pub const NAME: &str = "vault";
@@ -62,6 +62,16 @@ enum VaultCommand {
         #[arg(long)]
         provider: Option<Provider>,
     },
+    /// Write secrets from a .env or JSON file, from an export, or from a KV v2 engine of Vault or OpenBao. Everything is
+    /// looked at before anything is written.
+    Import(transfer::ImportArguments),
+    /// Export secrets, sealed to a recipient's key: nobody else can open the file, the server included. Needs an API key of an
+    /// administrator.
+    Export(transfer::ExportArguments),
+    /// Open an export with the private key, without a server.
+    OpenExport(transfer::OpenArguments),
+    /// Make a recipient's key pair for exports, without a server.
+    Keygen(transfer::KeygenArguments),
     /// Make a token that hands a secret over once.
     Wrap(crate::secret_wraps::cli::WrapArguments),
     /// Use such a token, from standard input: write what it hands over to standard output.
@@ -96,11 +106,21 @@ pub fn command() -> Command {
 pub fn execute(matches: &ArgMatches, as_json: bool) -> ExitCode {
     let done = VaultArguments::from_arg_matches(matches)
         .map_err(|error| error.to_string())
-        .and_then(|arguments| run(&arguments));
+        .and_then(|arguments| match &arguments.command {
+            VaultCommand::Import(_)
+            | VaultCommand::Export(_)
+            | VaultCommand::OpenExport(_)
+            | VaultCommand::Keygen(_) => transferred(&arguments, as_json),
+            _ => {
+                let answer = run(&arguments)?;
+                Ok((!answer.is_null()).then(|| shown(&answer, as_json)))
+            }
+        });
     match done {
-        Ok(Value::Null) => ExitCode::SUCCESS,
-        Ok(answer) => {
-            let _ = writeln!(io::stdout().lock(), "{}", shown(&answer, as_json));
+        Ok(words) => {
+            if let Some(words) = words {
+                let _ = writeln!(io::stdout().lock(), "{words}");
+            }
             ExitCode::SUCCESS
         }
         Err(problem) => {
@@ -143,7 +163,12 @@ async fn answered(client: &Client, command: &VaultCommand) -> Result<Value, Stri
     };
     let mut status = match command {
         // Those have answers of their own.
-        VaultCommand::Wrap(_) | VaultCommand::Unwrap(_) => return Ok(Value::Null),
+        VaultCommand::Wrap(_)
+        | VaultCommand::Unwrap(_)
+        | VaultCommand::Import(_)
+        | VaultCommand::Export(_)
+        | VaultCommand::OpenExport(_)
+        | VaultCommand::Keygen(_) => return Ok(Value::Null),
         VaultCommand::Status => call(Method::GET, "status", None).await?,
         VaultCommand::Unseal => {
             let known = call(Method::GET, "status", None).await?;
@@ -178,6 +203,7 @@ async fn answered(client: &Client, command: &VaultCommand) -> Result<Value, Stri
             }
             call(Method::GET, "status", None).await?
         }
+        _ => return Err("this is no command of a status".to_owned()),
     };
     let keys = call(Method::GET, "keys", None).await?;
     if let Some(status) = status.as_object_mut() {
@@ -214,6 +240,50 @@ async fn waited(mut keys: Value, look: impl AsyncFn() -> Result<Value, String>) 
         let _ = writeln!(io::stderr().lock(), "\r100 %                ");
     }
     Ok(())
+}
+
+/// Import, export and what belongs to them; answers what is to be said on standard output.
+fn transferred(arguments: &VaultArguments, as_json: bool) -> Result<Option<String>, String> {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().map_err(|error| error.to_string())
+    };
+    match &arguments.command {
+        VaultCommand::Import(wish) => {
+            let client = client(arguments)?;
+            let (reply, left_out) = runtime()?.block_on(transfer::import(&client, wish))?;
+            if as_json {
+                return Ok(Some(json!({"import": reply, "left_out": left_out}).to_string()));
+            }
+            Ok(Some(transfer::shown(&reply, &left_out)))
+        }
+        VaultCommand::Export(wish) => {
+            let client = client(arguments)?;
+            let done = runtime()?.block_on(transfer::export(&client, wish))?;
+            // Standard output is the export's.
+            let _ = writeln!(io::stderr().lock(), "{done}");
+            Ok(None)
+        }
+        VaultCommand::OpenExport(wish) => transfer::open_export(wish).map(|()| None),
+        VaultCommand::Keygen(wish) => {
+            let made = transfer::keygen(wish)?;
+            if as_json {
+                return Ok(Some(made.to_string()));
+            }
+            let text = |name: &str| {
+                made.get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            Ok(Some(format!(
+                "the private key is in {}; keep it\nthe public key is in {}, for `aim vault export --to`",
+                text("private_key_file"),
+                text("public_key_file")
+            )))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn client(arguments: &VaultArguments) -> Result<Client, String> {

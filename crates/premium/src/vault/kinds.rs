@@ -29,7 +29,8 @@ pub enum SecretKind {
     Password,
     /// A database login: `username`, `password`, and `host`, `port`, `database`.
     Database,
-    /// An OAuth 2 client: `client_id`, and `client_secret`, `refresh_token`, `access_token`.
+    /// An OAuth 2 client: `client_id`, and `client_secret`, `refresh_token`, `access_token`; with a `token_url` AIM
+    /// refreshes the access token, for the `scopes`, as `client_auth` (`basic` or `body`) says.
     Oauth,
     /// A certificate and its key in PEM: `certificate`, `private_key`.
     Certificate,
@@ -82,7 +83,14 @@ impl SecretKind {
             Self::Database => (&["username", "password"], &["host", "port", "database"]),
             Self::Oauth => (
                 &["client_id"],
-                &["client_secret", "refresh_token", "access_token"],
+                &[
+                    "client_secret",
+                    "refresh_token",
+                    "access_token",
+                    "token_url",
+                    "scopes",
+                    "client_auth",
+                ],
             ),
             Self::Certificate => (&["certificate", "private_key"], &[]),
             Self::File => (&["content"], &[]),
@@ -139,6 +147,9 @@ impl SecretKind {
                 "the content of a file is base64 (RFC 4648 §4, with padding)",
             ));
         }
+        if self == Self::Oauth {
+            super::refresh::check_fields(fields)?;
+        }
         if self == Self::Certificate {
             for (name, label) in [("certificate", "CERTIFICATE"), ("private_key", "PRIVATE KEY")] {
                 let pem = fields.0.get(name).is_some_and(|text| {
@@ -160,7 +171,10 @@ impl SecretKind {
 /// by many.
 #[must_use]
 pub fn is_telling(name: &str) -> bool {
-    !matches!(name, "username" | "host" | "port" | "database")
+    !matches!(
+        name,
+        "username" | "host" | "port" | "database" | "token_url" | "scopes" | "client_auth"
+    )
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -224,8 +238,8 @@ struct Plaintext<'a> {
     fields: &'a Fields,
 }
 
-/// The one place where values become JSON: inside of what is encrypted next.
-fn exposed<S: serde::Serializer>(fields: &&Fields, serializer: S) -> Result<S::Ok, S::Error> {
+/// The one place where values become JSON: inside of what is encrypted next, or sent to the vault to be.
+pub(super) fn exposed<S: serde::Serializer>(fields: &&Fields, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(fields.0.len()))?;
     for (name, value) in &fields.0 {
         map.serialize_entry(name, value.expose())?;

@@ -10,7 +10,7 @@ use super::{
     fail_point,
     keys::OrganizationKeys,
     kinds::{Fields, SecretKind},
-    model::{SecretView, VersionState},
+    model::{SecretId, SecretView, VersionState},
     path::SecretPath,
     service::{Draft, NewVersion, VaultService, in_transaction, open_version, refuse_agents},
     store,
@@ -93,7 +93,7 @@ impl VaultService {
                     .at("version")
                     .into());
                 }
-                let (kind, fields, plaintext) = values_of(db, ctx, draft, keys, path, version)?;
+                let (kind, fields, plaintext) = values_of(db, ctx, draft.row.id, keys, path, version)?;
                 let new = NewVersion {
                     kind: kind.as_str(),
                     fields: &fields,
@@ -138,7 +138,7 @@ impl Draft {
             .ok_or_else(Error::not_found)
     }
 
-    fn in_state(&self, state: VersionState) -> Vec<i64> {
+    pub(super) fn in_state(&self, state: VersionState) -> Vec<i64> {
         let those = self.versions.iter().filter(|known| known.state == state.as_str());
         those.map(|known| known.version).collect()
     }
@@ -159,16 +159,16 @@ pub(super) struct Plaintext {
 }
 
 /// The values of a version.
-fn values_of(
+pub(super) fn values_of(
     db: &mut Db,
     ctx: &Ctx,
-    draft: &Draft,
+    secret: SecretId,
     keys: &OrganizationKeys,
     path: &SecretPath,
     version: i64,
 ) -> aim_store::Result<(SecretKind, Fields, Zeroizing<Vec<u8>>)> {
-    let row = store::sealed(db, ctx.organization, draft.row.id, version)?.ok_or_else(Error::not_found)?;
-    let plaintext = open_version(keys, ctx.organization, draft.row.id, path, version, &row)?;
+    let row = store::sealed(db, ctx.organization, secret, version)?.ok_or_else(Error::not_found)?;
+    let plaintext = open_version(keys, ctx.organization, secret, path, version, &row)?;
     let Plaintext { kind, fields } =
         serde_json::from_slice(&plaintext).map_err(|_| Error::internal("a version holds no values"))?;
     Ok((kind, fields, plaintext))

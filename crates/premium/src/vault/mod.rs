@@ -19,8 +19,11 @@ pub mod model;
 mod operating;
 mod pages;
 pub mod passphrase;
+pub mod past;
 pub mod path;
+pub mod provider;
 pub mod reads;
+pub mod refresh;
 pub mod reveals;
 pub mod root;
 mod root_file;
@@ -31,6 +34,8 @@ pub mod service;
 mod store;
 mod vault_page;
 pub mod writes;
+pub mod transfer;
+pub mod tree;
 
 use aim_core::Permission;
 use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
@@ -51,6 +56,7 @@ pub mod permission {
         VaultRevealMode = "vault:reveal_mode", Admin, "Set whether people may see values";
         VaultUnseal = "vault:unseal", Admin, "Give the vault its passphrase";
         VaultKeys = "vault:keys", Admin, "Rotate the vault's keys, replace its root key, and seal it";
+        SecretsExport = "secrets:export", Admin, "Export secrets with their values, sealed to a recipient's key";
     }
 }
 
@@ -93,11 +99,18 @@ impl Module for Vault {
         routes::register(config, &self.service);
         reveals::routes::register(config);
         agent_routes::register(config);
+        past::routes::register(config);
+        transfer::routes::register(config);
+        refresh::routes::register(config);
     }
 
     fn console(&self, console: &mut ConsoleRegistry) {
         pages::register(console, &self.service);
         reveals::pages::register(console, &self.service);
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        vec![refresh::job(&self.service)]
     }
 
     fn permissions(&self) -> &'static [Permission] {

@@ -12,6 +12,8 @@ use super::{
     envelope::Purpose,
     kinds::{Fields, SecretKind, SecretValue},
     path::{SecretPath, check_prefix},
+    provider::Provider,
+    refresh::RefreshView,
     store::{SecretRow, VersionRow, Wanted},
 };
 
@@ -97,6 +99,10 @@ pub struct PutSecret {
     #[serde(default)]
     #[schema(minimum = 0)]
     pub cas: Option<i64>,
+    /// Whose API key it is; a value that does not look like one of theirs is written all the same, with a warning. Absent:
+    /// as before.
+    #[serde(default)]
+    pub provider: Option<Provider>,
 }
 
 /// What of a new version is no value, checked.
@@ -109,6 +115,7 @@ pub(super) struct Wish {
     pub(super) expires_at: Option<Timestamp>,
     pub(super) max_versions: Option<i64>,
     pub(super) cas: Option<i64>,
+    pub(super) provider: Option<Provider>,
 }
 
 impl PutSecret {
@@ -153,7 +160,14 @@ impl PutSecret {
             expires_at: self.expires_at,
             max_versions: self.max_versions,
             cas: self.cas,
+            provider: self.provider,
         };
+        if wish.provider.is_some() && wish.kind != SecretKind::ApiKey {
+            return Err(Error::field(
+                "provider",
+                "only a secret of kind api_key is a provider's",
+            ));
+        }
         Ok((wish, self.fields))
     }
 }
@@ -188,6 +202,9 @@ pub struct SecretSummary {
     pub path: String,
     /// The kind of its newest version.
     pub kind: SecretKind,
+    /// Whose API key it is, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// What it is for.
     pub description: String,
     /// Words to find it by.
@@ -218,6 +235,12 @@ pub struct SecretView {
     pub secret: SecretSummary,
     /// Its versions, the newest first.
     pub versions: Vec<VersionView>,
+    /// How AIM refreshes it, if it does: an OAuth secret with a `token_url` and a `refresh_token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshView>,
+    /// What looks wrong with what was written; it was written all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A version without its values.
@@ -247,6 +270,7 @@ impl SecretSummary {
     pub(super) fn of(row: SecretRow) -> Self {
         Self {
             kind: SecretKind::parse(&row.kind).unwrap_or(SecretKind::Map),
+            provider: row.provider.as_deref().and_then(Provider::parse),
             tags: row.tags.strings(),
             path: row.path,
             description: row.description,
@@ -267,6 +291,8 @@ impl SecretView {
         Self {
             secret: SecretSummary::of(row),
             versions: versions.into_iter().rev().map(VersionView::of).collect(),
+            refresh: None,
+            warnings: Vec::new(),
         }
     }
 }

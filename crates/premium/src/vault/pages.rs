@@ -20,10 +20,13 @@ use super::{
         DEFAULT_MAX_VERSIONS, MAX_MAX_VERSIONS, SecretList, SecretQuery, SecretView, VaultStatus,
         VersionState,
     },
-    path::SecretPath,
+    past::model::{DiffQuery, FieldChange, VersionDiff},
+    path::{SecretPath, check_prefix},
     permission::{SecretsRead, SecretsReveal, SecretsWrite},
+    refresh::RefreshState,
     reveals::pages::{SHOWN_ONCE, SecretReveals},
     service::VaultService,
+    tree::{Entry, Tree},
 };
 use crate::access::AccessService;
 
@@ -33,6 +36,8 @@ const PAGE: i64 = 50;
 pub(super) fn register(console: &mut ConsoleRegistry, _: &VaultService) {
     console.page("/secrets", secrets_page);
     super::vault_page::register(console);
+    super::past::pages::register(console);
+    super::transfer::pages::register(console);
     console.navigation(NavEntry::new::<SecretsRead>(
         NavSection::Agents,
         "Secrets",
@@ -52,6 +57,13 @@ struct PageQuery {
     tag: String,
     search: String,
     cursor: Option<String>,
+    /// `all`: whole paths instead of the tree.
+    view: String,
+    /// Behind which path the tree goes on.
+    after: Option<String>,
+    /// The versions of a secret that are compared.
+    from: Option<i64>,
+    to: Option<i64>,
 }
 
 impl PageQuery {
@@ -64,6 +76,16 @@ impl PageQuery {
             limit: Some(PAGE),
             cursor: self.cursor.clone(),
         }
+    }
+
+    /// The tree is shown unless something is looked for.
+    fn is_tree(&self) -> bool {
+        let prefix = self.prefix.as_str();
+        self.view.is_empty()
+            && self.tag.trim().is_empty()
+            && self.search.trim().is_empty()
+            && (prefix.is_empty() || prefix.ends_with('/'))
+            && check_prefix(prefix).is_ok()
     }
 
     fn is_filtered(&self) -> bool {
@@ -149,6 +171,8 @@ impl KindForm {
                     optional(field("client_secret", "Client secret")),
                     optional(field("refresh_token", "Refresh token")),
                     optional(field("access_token", "Access token")),
+                    optional(open("token_url", "Token endpoint, to refresh at")),
+                    optional(open("scopes", "Scopes")),
                 ],
             ),
             SecretKind::Certificate => (
@@ -188,6 +212,10 @@ struct SecretsPage<'a> {
     query: &'a PageQuery,
     status: Panel<VaultStatus>,
     list: SecretList,
+    /// What lies directly below the prefix, unless something is looked for.
+    tree: Option<Tree>,
+    /// The folders that lead there.
+    steps: Vec<(String, String)>,
     filtered: bool,
     /// How many people wait until the viewer lets them see a value.
     waiting: usize,
@@ -195,6 +223,12 @@ struct SecretsPage<'a> {
 }
 
 impl SecretsPage<'_> {
+    fn name_in_folder(&self, path: &str) -> String {
+        path.strip_prefix(self.query.prefix.as_str())
+            .unwrap_or(path)
+            .to_owned()
+    }
+
     fn usual_versions(&self) -> i64 {
         DEFAULT_MAX_VERSIONS
     }
@@ -217,9 +251,58 @@ struct SecretPage<'a> {
     reveals: Option<SecretReveals>,
     /// Who reads it, for those who may see that.
     access: Option<Fragment>,
+    /// Two versions against each other.
+    diff: Option<VersionDiff>,
 }
 
 impl SecretPage<'_> {
+    /// A choice of a version; what was chosen before, or the newest and the one before it.
+    fn choice(&self, name: &str, label: &str) -> ui::Field {
+        let place = usize::from(name == "from");
+        let usual = self.view.versions.get(place).map(|version| version.version);
+        let chosen = self.diff.as_ref().map(|diff| match place {
+            1 => diff.from.version,
+            _ => diff.to.version,
+        });
+        let mut field = ui::select(name, label).within("compare");
+        for version in &self.view.versions {
+            field = field.option(version.version, version.version);
+        }
+        field.value(chosen.or(usual).unwrap_or_default())
+    }
+
+    fn change_words(&self, change: &FieldChange) -> &'static str {
+        match change {
+            FieldChange::Unknown => "not known",
+            other => other.as_str(),
+        }
+    }
+
+    fn change_tone(&self, change: &FieldChange) -> &'static str {
+        match change {
+            FieldChange::Added => "good",
+            FieldChange::Removed => "bad",
+            FieldChange::Changed => "warn",
+            FieldChange::Same | FieldChange::Unknown => "neutral",
+        }
+    }
+
+    fn refresh_words(&self, state: &RefreshState) -> &'static str {
+        match state {
+            RefreshState::Scheduled => "refreshed by itself",
+            RefreshState::Failing => "failing, is tried again",
+            RefreshState::NeedsAttention => "needs you",
+        }
+    }
+
+    fn refresh_tone(&self, state: &RefreshState) -> &'static str {
+        match state {
+            RefreshState::Scheduled => "good",
+            RefreshState::Failing => "warn",
+            RefreshState::NeedsAttention => "bad",
+        }
+    }
+
     fn is_active(&self, state: &VersionState) -> bool {
         *state == VersionState::Active
     }
@@ -251,12 +334,21 @@ async fn secrets_page(
     accesses: web::Data<AccessService>,
 ) -> PageResult {
     if !query.0.path.is_empty() {
-        return secret_page(&viewing, &query.0.path, &service, &accesses).await;
+        return secret_page(&viewing, &query.0, &service, &accesses).await;
     }
+    let list = service.list(&viewing.ctx, query.0.query()).await?;
+    let tree = if query.0.is_tree() && !list.secrets.is_empty() {
+        let (prefix, after) = (query.0.prefix.clone(), query.0.after.clone());
+        Some(service.tree(&viewing.ctx, prefix, after).await?)
+    } else {
+        None
+    };
     let status = Panel::load("Vault", &viewing, service.status(&viewing.ctx)).await;
     let page = SecretsPage {
         frame: &viewing.frame,
-        list: service.list(&viewing.ctx, query.0.query()).await?,
+        list,
+        tree,
+        steps: steps_to(&query.0.prefix),
         filtered: query.0.is_filtered(),
         waiting: SecretReveals::waiting_for(&viewing, &service).await?,
         query: &query.0,
@@ -268,14 +360,25 @@ async fn secrets_page(
 
 async fn secret_page(
     viewing: &Viewing<SecretsRead>,
-    path: &str,
+    query: &PageQuery,
     service: &VaultService,
     accesses: &AccessService,
 ) -> PageResult {
     // What is no path is as unknown as one that is not there.
-    let path = SecretPath::parse(path).map_err(|_| Error::not_found())?;
+    let path = SecretPath::parse(&query.path).map_err(|_| Error::not_found())?;
     let view: Result<SecretView> = service.get(&viewing.ctx, path.clone()).await;
     let view = view?;
+    let diff = match query.from {
+        Some(from) => {
+            let wanted = DiffQuery {
+                path: path.as_str().to_owned(),
+                from,
+                to: query.to,
+            };
+            Some(service.diff(&viewing.ctx, wanted).await?)
+        }
+        None => None,
+    };
     let names = viewing
         .names(view.versions.iter().map(|version| version.created_by.clone()))
         .await;
@@ -287,6 +390,7 @@ async fn secret_page(
         access: crate::access::section(accesses, viewing, &path).await?,
         view,
         names,
+        diff,
     };
     viewing.page(Page::new(path.as_str()).script(SHOWN_ONCE), &page)
 }

@@ -87,7 +87,7 @@ pub struct ReadSecret {
 
 /// A message in HPKE's base mode (RFC 9180): `info` is the UTF-8 text of `AIM-SECRET-V1` and the ids of organisation, agent
 /// and decision, the path and the version, a line each; there is no associated data.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SealedSecret {
     /// DHKEM(X25519, HKDF-SHA256): 32.
     pub kem: u16,

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use aim_audit::Entry;
 use aim_core::{Actor, Clock, Code, Ctx, Error, Id, Json, OrganizationId, Result};
 use aim_crypto::digest::hex;
-use aim_platform::{Kernel, Stopping};
+use aim_platform::{Kernel, Outbound, Stopping};
 use aim_store::{Db, Store};
 use aim_violations::VerificationService;
 use serde_json::{Value, json};
@@ -15,12 +15,15 @@ use super::{
     envelope::{Head, VersionPlace, value_digest},
     fail_point, key_store,
     keys::{KeyRing, OrganizationKeys, ensure, load, refuse_sealed, with_the_keys_of_now},
-    kinds::{Fields, is_telling},
+    kinds::{Fields, SecretKind, is_telling},
     model::{
         DEFAULT_MAX_VERSIONS, FindValue, FoundPlace, FoundValue, PutSecret, SecretId, SecretList,
         SecretQuery, SecretSummary, SecretView, VaultStatus, VersionState, Wish,
     },
+    past,
     path::SecretPath,
+    provider::Provider,
+    refresh,
     root::{Keeper, Root, RootState},
     store::{self, NewVersionRow, SealedRow, SecretRow, VersionRow},
     writes::Content,
@@ -40,6 +43,7 @@ pub struct VaultService {
     pub(super) stopping: Stopping,
     /// Whether this node takes over what stands under retired keys.
     pub(super) taking_over: Arc<AtomicBool>,
+    pub(super) outbound: Outbound,
 }
 
 impl VaultService {
@@ -55,6 +59,7 @@ impl VaultService {
             clock: Arc::clone(&kernel.clock),
             stopping: kernel.stopping.clone(),
             taking_over: Arc::default(),
+            outbound: kernel.outbound(),
         }
     }
 
@@ -94,7 +99,11 @@ impl VaultService {
                         .map_err(aim_store::Error::into_core)?
                         .ok_or_else(Error::not_found)?;
                     check_head(keys, &row, &path, &versions)?;
-                    Ok(SecretView::of(row, versions))
+                    let refresh = refresh::view(db, &row).map_err(aim_store::Error::into_core)?;
+                    Ok(SecretView {
+                        refresh,
+                        ..SecretView::of(row, versions)
+                    })
                 })
             })
             .await
@@ -363,6 +372,7 @@ impl Draft {
             created_by: ctx.actor_text(),
             created_at: ctx.now,
             updated_at: ctx.now,
+            provider: None,
         };
         Ok(Self {
             row,
@@ -417,6 +427,11 @@ impl Draft {
         }
         if let Some(most) = wish.max_versions {
             row.max_versions = most;
+        }
+        if wish.kind != SecretKind::ApiKey {
+            row.provider = None;
+        } else if let Some(provider) = wish.provider {
+            row.provider = Some(provider.as_str().to_owned());
         }
     }
 
@@ -481,6 +496,22 @@ impl Draft {
 
     /// Writes the row with its new head, and the record of it.
     pub(super) fn finish(
+        self,
+        db: &mut Db,
+        ctx: &Ctx,
+        keys: &OrganizationKeys,
+        path: &SecretPath,
+        event: &'static str,
+        facts: Value,
+    ) -> aim_store::Result<SecretView> {
+        let (view, entry) = self.save(db, ctx, keys, path, event, facts)?;
+        aim_audit::append(db, vec![entry])?;
+        fail_point::reached("vault.write.recorded");
+        Ok(view)
+    }
+
+    /// Writes the row with its new head; the record of it is for the caller to append, last.
+    pub(super) fn save(
         mut self,
         db: &mut Db,
         ctx: &Ctx,
@@ -488,7 +519,7 @@ impl Draft {
         path: &SecretPath,
         event: &'static str,
         mut facts: Value,
-    ) -> aim_store::Result<SecretView> {
+    ) -> aim_store::Result<(SecretView, Entry)> {
         self.row.changes += 1;
         self.row.updated_at = ctx.now;
         let versions = store::versions(db, ctx.organization, self.row.id)?;
@@ -504,6 +535,8 @@ impl Draft {
             facts.insert("changes".to_owned(), json!(self.row.changes));
             facts.insert("head".to_owned(), json!(hex(&digest)));
         }
+        past::note(db, ctx, &self.row, &versions, event)?;
+        refresh::watch(db, ctx, &self.row, &versions)?;
         let mut entry = Entry::event(ctx, event)
             .target("secret", self.row.id)
             .facts(facts)
@@ -512,9 +545,7 @@ impl Draft {
             entry = entry.agent(*id);
         }
         fail_point::reached("vault.write.head_saved");
-        aim_audit::append(db, vec![entry])?;
-        fail_point::reached("vault.write.recorded");
-        Ok(SecretView::of(self.row, versions))
+        Ok((SecretView::of(self.row, versions), entry))
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct SecretRow {
     pub(crate) created_by: String,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+    pub(crate) provider: Option<String>,
 }
 
 /// A version without what is encrypted.

@@ -27,6 +27,7 @@ use super::{
     kinds::{Fields, SecretKind},
     model::{PutSecret, SecretView, Wish},
     path::SecretPath,
+    provider::Provider,
     reads::{COVERING_SCHEME, OWN_CONTEXT},
     service::{Draft, NewVersion, VaultService, in_transaction},
     store,
@@ -129,7 +130,13 @@ impl Content {
         if let (Some(decision), Some(facts)) = (decision, facts.as_object_mut()) {
             facts.insert("decision".to_owned(), json!(decision));
         }
-        draft.finish(db, ctx, keys, &self.path, "secret.written", facts)
+        let provider = draft.row.provider.as_deref().and_then(Provider::parse);
+        let mut view = draft.finish(db, ctx, keys, &self.path, "secret.written", facts)?;
+        view.warnings = provider
+            .and_then(|provider| provider.doubt(&self.fields))
+            .into_iter()
+            .collect();
+        Ok(view)
     }
 
     /// A keyed digest of everything that is to be written.

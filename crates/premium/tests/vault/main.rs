@@ -24,7 +24,11 @@ mod operating;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod past;
+#[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod refresh;
 #[cfg(test)]
 mod reveals;
 #[cfg(test)]
@@ -33,6 +37,8 @@ mod root_key;
 mod rotation;
 #[cfg(test)]
 mod tampering;
+#[cfg(test)]
+mod transfer;
 #[cfg(test)]
 mod wraps;
 #[cfg(test)]

@@ -109,9 +109,17 @@ async fn the_list_shows_paths_and_never_a_value() {
         bed.put("hr/payroll", "canary-77").await;
         let (_, html) = page("manager", "/secrets").await;
         assert!(
-            html.contains("/secrets?path=payments/stripe/live") && html.contains("hr/payroll"),
+            html.contains("/secrets?prefix=payments/") && html.contains("/secrets?prefix=hr/"),
             "{html}"
         );
+        assert!(
+            !html.contains("/secrets?path=payments/stripe/live"),
+            "that lies deeper"
+        );
+        let (_, deeper) = page("manager", "/secrets?prefix=payments/stripe/").await;
+        assert!(deeper.contains("/secrets?path=payments/stripe/live") && !deeper.contains("payroll"));
+        let (_, whole) = page("manager", "/secrets?view=all").await;
+        assert!(whole.contains("/secrets?path=payments/stripe/live") && whole.contains("hr/payroll"));
         assert!(html.contains("the vault is open"));
         for kind in [
             "api_key",
@@ -246,6 +254,54 @@ async fn the_page_of_the_vault_shows_its_keys_and_to_administrators_what_can_be_
 }
 
 #[actix_web::test]
+async fn versions_are_compared_and_a_moment_is_shown_without_values() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe/live", "canary-1").await;
+        let then = bed.kernel.now();
+        bed.clock.advance(chrono::TimeDelta::minutes(1));
+        bed.put("payments/stripe/live", "canary-2").await;
+        let page =
+            async |role: &'static str, target: String| page_of(&bed, bed.organization, role, &target).await;
+        let (status, html) = page(
+            "member",
+            "/secrets?path=payments/stripe/live&from=1&to=2".to_owned(),
+        )
+        .await;
+        assert_eq!(status, 200, "{html}");
+        assert!(
+            html.contains("Version 1 and version 2") && html.contains("changed") && !html.contains("canary")
+        );
+        let (status, _) = page(
+            "member",
+            "/secrets?path=payments/stripe/live&from=7&to=2".to_owned(),
+        )
+        .await;
+        assert_eq!(status, 404);
+        let target = format!(
+            "/secrets/at?prefix=payments/&at={}",
+            then.format("%Y-%m-%dT%H:%M:%S")
+        );
+        let (status, html) = page("manager", target.clone()).await;
+        assert_eq!(status, 200, "{html}");
+        assert!(
+            html.contains("different now") && html.contains("POST /api/v1/vault/restore"),
+            "{html}"
+        );
+        let (_, html) = page("member", target).await;
+        assert!(!html.contains("/api/v1/vault/restore"));
+        let (_, html) = page("member", "/secrets/at?at=tomorrow".to_owned()).await;
+        assert!(html.contains("no moment of the past"));
+        let (status, html) = page("manager", "/secrets/import".to_owned()).await;
+        assert!(
+            status == 200 && html.contains("POST /api/v1/vault/import"),
+            "{html}"
+        );
+        let (status, _) = page("member", "/secrets/import".to_owned()).await;
+        assert_eq!(status, 403);
+    }
+}
+
+#[actix_web::test]
 async fn an_administrator_finds_reveals_on_the_secrets_page_and_others_do_not() {
     for bed in Bed::all().await {
         bed.put("payments/key", "canary-77").await;
@@ -283,5 +339,57 @@ async fn an_administrator_finds_reveals_on_the_secrets_page_and_others_do_not() 
         let (status, html) = page("admin", "/secrets/reveals?state=pending&path=payments/key").await;
         assert!(status == 200 && html.contains("Nothing fits these filters"));
         assert!(!html.contains("canary-77"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tree_passes_over_folders_however_much_lies_in_them() {
+    use aim_premium::vault::tree::Entry;
+    for bed in Bed::all().await {
+        for number in 0..120 {
+            bed.put(&format!("big/{number:03}"), "v").await;
+        }
+        for path in ["a", "big-2", "big.x/y", "small/deep/er", "z"] {
+            bed.put(path, "v").await;
+        }
+        let ctx = bed.manager();
+        let shown = async |prefix: &str, after: Option<String>| {
+            let tree = bed.vault.tree(&ctx, prefix.to_owned(), after).await.unwrap();
+            let of = |entry: Entry| match entry {
+                Entry::Folder(folder) => format!(
+                    "{} {}{}",
+                    folder.prefix,
+                    folder.secrets,
+                    if folder.more { "+" } else { "" }
+                ),
+                Entry::Secret(secret) => secret.path,
+            };
+            (tree.entries.into_iter().map(of).collect::<Vec<_>>(), tree.next)
+        };
+        assert_eq!(
+            shown("", None).await,
+            (
+                ["a", "big-2", "big.x/ 1", "big/ 100+", "small/ 1", "z"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                None
+            )
+        );
+        assert_eq!(shown("small/", None).await.0, ["small/deep/ 1"]);
+        let (first, next) = shown("big/", None).await;
+        assert_eq!((first.len(), next.as_deref()), (100, Some("big/099")));
+        assert_eq!(shown("big/", next).await.0.len(), 20);
+        let other = aim_testkit::seed_organization(&bed.kernel.store)
+            .await
+            .organization;
+        let theirs = bed.as_role_of(other, Role::Admin);
+        assert_eq!(
+            bed.vault
+                .tree(&theirs, String::new(), None)
+                .await
+                .unwrap()
+                .entries,
+            []
+        );
     }
 }

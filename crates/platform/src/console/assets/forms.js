@@ -151,9 +151,20 @@ const member = (value, path) => path.split(".").reduce((place, part) => place?.[
 const filled = (text, reply) => text.replace(/\{([\w.]+)\}/g, (_, path) => encodeURIComponent(member(reply, path) ?? ""));
 const filledWords = (text, reply) => text.replace(/\{([\w.]+)\}/g, (_, path) => member(reply, path) ?? "");
 
-/** Fills what is marked with `data-reply="member"` from a reply. */
+/** Fills what is marked with `data-reply="member"` from a reply; a `data-rows="member"` holds a template that is repeated. */
 export function fill(place, reply) {
+  for (const rows of place.querySelectorAll("[data-rows]")) {
+    const template = rows.querySelector(":scope > template");
+    rows.replaceChildren(template);
+    for (const entry of member(reply, rows.dataset.rows) ?? []) {
+      const row = template.content.cloneNode(true);
+      fill(row, entry);
+      rows.append(row);
+    }
+  }
   for (const element of place.querySelectorAll("[data-reply]")) {
+    // Of an entry, and filled already.
+    if (element.closest("[data-rows]")) continue;
     const value = member(reply, element.dataset.reply);
     const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value, null, 2) : String(value);
     if ("value" in element && element.tagName !== "LI" && element.tagName !== "BUTTON") element.value = text;
@@ -234,7 +245,7 @@ function offerUndo(element, reply) {
   else toast(message, { undo: () => takeBack(step), seconds: 10 });
 }
 
-async function send(element, method, path, body) {
+async function send(element, method, path, body, then = element.dataset.then) {
   busy(element, true);
   const answer = await call(method, path, body);
   busy(element, false);
@@ -248,7 +259,7 @@ async function send(element, method, path, body) {
   const go = element.dispatchEvent(new CustomEvent("aim:done", { bubbles: true, cancelable: true, detail: answer.body }));
   if (!go) return;
   offerUndo(element, answer.body);
-  follow(element, element.dataset.then, answer.body);
+  follow(element, then, answer.body);
 }
 
 document.addEventListener("submit", async (event) => {
@@ -271,9 +282,22 @@ document.addEventListener("submit", async (event) => {
     return encodeURIComponent(value ?? "");
   });
   const { confirm, confirmWord } = form.dataset;
+  // A button that has a name says something of its own, such as whether this is a trial.
+  const { submitter } = event;
+  if (submitter?.name) put(body, submitter.name, converted(submitter, submitter.value));
   const names = [...form.querySelectorAll("input[data-name]:checked")].map((box) => box.dataset.name).join(", ");
   if (confirm && !(await confirmed(confirm.replace("{count}", form.dataset.count ?? "").replace("{names}", () => names), confirmWord))) return;
-  await send(form, method, path, body);
+  await send(form, method, path, body, submitter?.dataset.then);
+});
+
+// `<input type="file" data-into="id">` puts a file's text into a field; the file itself is not sent.
+document.addEventListener("change", async (event) => {
+  const { into } = event.target.dataset ?? {};
+  const [file] = event.target.files ?? [];
+  if (!into || !file) return;
+  const field = document.getElementById(into);
+  field.value = await file.text();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
 document.addEventListener("click", async (event) => {
