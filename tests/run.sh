@@ -161,14 +161,13 @@ run_tests() {
   need_browser
   need_axe
   say "tests, community, on SQLite and PostgreSQL"
+  cargo test --locked --workspace --exclude aim-premium
   need_venv
-  tests/kms/run.sh cargo test --locked --workspace
   say "tests, premium, on SQLite and PostgreSQL"
   tests/kms/run.sh cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
   say "the vault, killed at every step"
   cargo test --locked -p aim-premium --features fail-points --test vault crash
   local server="${CARGO_TARGET_DIR:-target}/debug/aim"
-  need_venv
   cargo build --locked -p aim --features premium
   say "the published aim-sdk's secrets calls, premium, on SQLite and PostgreSQL"
   AIM_SDK_EDITION=premium tests/sdk/run.sh "$server" -q test_secrets.py

@@ -153,6 +153,7 @@ impl SdkSecretsService {
             description: None,
             tags: None,
             owner: None,
+            provider: None,
             expires_at: None,
             max_versions: None,
             cas,

@@ -103,7 +103,7 @@ impl VaultService {
         path: SecretPath,
         version: Option<i64>,
     ) -> Result<Opened> {
-        let (_, keys) = self.opened(ctx).await?;
+        let (_, keys) = self.opened_now(ctx).await?;
         let keys = keys.ok_or_else(nothing_there)?;
         let ctx = ctx.clone();
         self.store

@@ -32,10 +32,10 @@ mod rotation_store;
 mod routes;
 pub mod service;
 mod store;
-mod vault_page;
-pub mod writes;
 pub mod transfer;
 pub mod tree;
+mod vault_page;
+pub mod writes;
 
 use aim_core::Permission;
 use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
@@ -109,15 +109,11 @@ impl Module for Vault {
         reveals::pages::register(console, &self.service);
     }
 
-    fn jobs(&self) -> Vec<Job> {
-        vec![refresh::job(&self.service)]
-    }
-
     fn permissions(&self) -> &'static [Permission] {
         permission::SECRETS
     }
 
     fn jobs(&self) -> Vec<Job> {
-        vec![rotation::job(&self.service)]
+        vec![rotation::job(&self.service), refresh::job(&self.service)]
     }
 }

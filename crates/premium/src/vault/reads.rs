@@ -34,6 +34,9 @@ pub(super) const COVERING_SCHEME: &str = "rfc9421";
 /// The member of the context that the vault writes itself.
 pub(super) const OWN_CONTEXT: &str = "secret";
 
+/// How often the newest version is looked for, where others write at the same time.
+const LOOKS: usize = 4;
+
 /// What an agent asks for.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -157,7 +160,13 @@ impl VaultService {
         }
         let keys = keys.ok_or_else(nothing_there)?;
         let handing = self
-            .hand_over(ctx, (root, keys), (&path, version), &decision, (&recipient, early.take()))
+            .hand_over(
+                ctx,
+                (root, keys),
+                (&path, version),
+                &decision,
+                (&recipient, early.take()),
+            )
             .await;
         let (secret, sealed) = match handing {
             Ok(handed) => handed,
@@ -378,16 +387,23 @@ fn look(
     path: &SecretPath,
     version: Option<i64>,
 ) -> aim_store::Result<Option<Found>> {
-    let Some((row, versions)) = store::head(db, organization, path.as_str())? else {
-        return Ok(None);
-    };
-    let version = version.unwrap_or(row.current_version);
-    let sealed = store::sealed(db, organization, row.id, version)?;
-    Ok(Some(Found {
-        row,
-        versions,
-        sealed,
-    }))
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let Some((row, versions)) = store::head(db, organization, path.as_str())? else {
+            return Ok(None);
+        };
+        let wanted = version.unwrap_or(row.current_version);
+        let sealed = store::sealed(db, organization, row.id, wanted)?;
+        // On PostgreSQL the newest version may be no more than one of the past, and gone, between the two statements.
+        if sealed.is_some() || version.is_some() || looks == LOOKS {
+            return Ok(Some(Found {
+                row,
+                versions,
+                sealed,
+            }));
+        }
+    }
 }
 
 /// The plaintext of a version that may be handed over, looked up now.

@@ -22,7 +22,6 @@ use super::{
     },
     past,
     path::SecretPath,
-    provider::Provider,
     refresh,
     root::{Keeper, Root, RootState},
     store::{self, NewVersionRow, SealedRow, SecretRow, VersionRow},
@@ -145,7 +144,7 @@ impl VaultService {
     /// `vault.sealed`.
     pub async fn find_value(&self, ctx: &Ctx, wanted: FindValue) -> Result<FoundValue> {
         refuse_agents(ctx)?;
-        let (_, keys) = self.opened(ctx).await?;
+        let (_, keys) = self.opened_now(ctx).await?;
         let value = wanted.value.0.expose().as_bytes();
         let digests: Vec<[u8; 32]> = keys
             .iter()
@@ -207,6 +206,18 @@ impl VaultService {
             root_key_id,
             secrets,
         })
+    }
+
+    /// As [`Self::opened`], with the keys as the database has them now: for what is rare and would not notice a key that another
+    /// node has rotated.
+    pub(super) async fn opened_now(&self, ctx: &Ctx) -> Result<(Arc<Root>, Option<Arc<OrganizationKeys>>)> {
+        let (root, _) = self.opened(ctx).await?;
+        let (organization, of) = (ctx.organization, Arc::clone(&root));
+        let keys = self
+            .store
+            .read(organization, move |db| load(db, organization, &of))
+            .await?;
+        Ok((root, keys.map(Arc::new)))
     }
 
     /// The root key, and the organisation's keys if it has any.

@@ -1,6 +1,9 @@
 //! The vault on real databases: SQLite in a temporary file, and PostgreSQL when `AIM_TEST_POSTGRES_URL` names a server
 //! on which databases may be created.
 
+// The futures of whole stories nest deeply.
+#![recursion_limit = "256"]
+
 #[cfg(test)]
 mod access;
 #[cfg(test)]

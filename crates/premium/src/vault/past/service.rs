@@ -35,7 +35,7 @@ impl VaultService {
     pub async fn diff(&self, ctx: &Ctx, query: DiffQuery) -> Result<VersionDiff> {
         refuse_agents(ctx)?;
         let path = query.path()?;
-        let (_, keys) = self.opened(ctx).await?;
+        let (_, keys) = self.opened_now(ctx).await?;
         let organization = ctx.organization;
         self.store
             .read(organization, move |db| {

@@ -94,7 +94,7 @@ impl VaultService {
         let person = person(ctx, "secrets:reveal")?;
         let (path, reason) = (SecretPath::parse(&request.path)?, request.check()?);
         let recipient = recipient(request.seal_to.as_deref())?;
-        let (_, keys) = self.opened(ctx).await?;
+        let (_, keys) = self.opened_now(ctx).await?;
         let (at, version) = (ctx.clone(), request.version);
         self.store
             .write(ctx.organization, move |db| {
@@ -188,7 +188,7 @@ impl VaultService {
     pub async fn take_reveal(&self, ctx: &Ctx, id: RevealId, request: TakeReveal) -> Result<RevealReply> {
         let person = person(ctx, "secrets:reveal")?;
         let recipient = recipient(request.seal_to.as_deref())?;
-        let (_, keys) = self.opened(ctx).await?;
+        let (_, keys) = self.opened_now(ctx).await?;
         let at = ctx.clone();
         self.store
             .write(ctx.organization, move |db| {

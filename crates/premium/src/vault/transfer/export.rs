@@ -65,7 +65,7 @@ impl VaultService {
             }
             None => (aim_core::id::uuid_at(ctx.now), None),
         };
-        let (_, keys) = self.opened(ctx).await?;
+        let (_, keys) = self.opened_now(ctx).await?;
         let (reader, prefix) = (ctx.clone(), request.prefix.clone());
         let limit = request.limit.unwrap_or(MOST_EXPORTED);
         let (after, gathered) = self
