@@ -23,7 +23,7 @@ use super::{
     model::VersionState,
     path::SecretPath,
     root::{self, BY_HAND, Root},
-    service::{VaultService, open_version},
+    service::{VaultService, fits, open_version},
     store::{self, HeadRow, SealedRow},
 };
 
@@ -441,7 +441,7 @@ fn opened(
         expires_at: row.expires_at,
         versions: &versions,
     };
-    head.check(&keys.index, &row.head)?;
+    fits(keys, &head, &row.head)?;
     let version = version.unwrap_or(row.current_version);
     let ended = row.expires_at.is_some_and(|end| ctx.now >= end);
     if ended && version == row.current_version {

@@ -127,7 +127,7 @@ impl Keeper {
         if let Some(root) = self.0.still(known.as_ref(), Some(now)) {
             return Ok(root);
         }
-        let (root, epoch) = self.fetch(store, known, now).await?;
+        let (root, epoch) = Box::pin(self.fetch(store, known, now)).await?;
         Ok(self.hold(store, root, epoch, now))
     }
 

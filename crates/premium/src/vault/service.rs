@@ -291,11 +291,18 @@ pub(super) fn check_head(
     versions: &[VersionRow],
 ) -> Result<()> {
     let versions = states(versions);
-    let head = head_of(row, path, &versions);
-    let found = head.check(&keys.index, &row.head);
+    fits(keys, &head_of(row, path, &versions), &row.head)
+}
+
+/// Whether a head is the one that is stored.
+///
+/// # Errors
+/// `vault.integrity`.
+pub(super) fn fits(keys: &OrganizationKeys, head: &Head<'_>, stored: &[u8]) -> Result<()> {
+    let found = head.check(&keys.index, stored);
     // A head that is not made anew yet since that key was rotated.
-    let fits = |index| head.check(index, &row.head).is_ok();
-    if found.is_err() && keys.indexes().skip(1).any(fits) {
+    let by_an_old_one = |index| head.check(index, stored).is_ok();
+    if found.is_err() && keys.indexes().skip(1).any(by_an_old_one) {
         return Ok(());
     }
     found

@@ -293,7 +293,9 @@ async fn a_prefix_goes_back_to_a_moment_as_new_versions() {
         assert_eq!(view.versions[0].rolled_back_from, Some(1));
         let untouched = bed.vault.get(&bed.manager(), at("other/changed")).await.unwrap();
         assert_eq!(untouched.secret.current_version, 2);
-        assert_eq!(bed.audited().await.last().unwrap(), "vault.restored");
+        let audited = bed.audited().await;
+        let last = audited.iter().rfind(|event| *event != "secret.not_delivered");
+        assert_eq!(last.unwrap(), "vault.restored");
 
         // A second time there is nothing to do; and what was not there goes when that is asked for.
         let again = bed.restore("payments/", then, json!({})).await;

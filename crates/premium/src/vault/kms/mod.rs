@@ -147,7 +147,8 @@ impl Kms {
         if let Some(reason) = self.pausing(now) {
             return Err(sealed(&reason));
         }
-        match work.await {
+        // In memory of its own: the future of a service's client is large, and it is seldom asked.
+        match Box::pin(work).await {
             Ok(done) => {
                 self.forget_failures();
                 Ok(done)
