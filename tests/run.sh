@@ -166,7 +166,8 @@ run_tests() {
   say "tests, premium, on SQLite and PostgreSQL"
   tests/kms/run.sh cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
   say "the vault, killed at every step"
-  cargo test --locked -p aim-premium --features fail-points --test vault crash
+  # The same packages as before, so that few are built anew.
+  cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium,aim-premium/fail-points --test vault crash
   local server="${CARGO_TARGET_DIR:-target}/debug/aim"
   cargo build --locked -p aim --features premium
   say "the published aim-sdk's secrets calls, premium, on SQLite and PostgreSQL"

@@ -147,7 +147,9 @@ fn one_place_alone_knows_the_edition() {
             .lines()
             .filter(|line| line.contains("feature = \"premium\""))
             .count();
-        places.extend(std::iter::repeat_n(path, mentions));
+        if mentions > 0 {
+            places.push(path);
+        }
     }
     assert_eq!(places, [workspace::root().join("crates/aim/src/composition.rs")]);
 }

@@ -48,7 +48,7 @@ pub struct WrapRequest {
     pub ttl_seconds: Option<i64>,
     /// The agent that it is for: nobody else can use it. Absent: whoever brings it.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<uuid::Uuid>)]
     pub for_agent: Option<AgentId>,
     /// Why; people have to say it, 10 to 500 characters.
     #[serde(default)]

@@ -175,8 +175,8 @@ pub(super) fn refuse_sealed(db: &mut Db) -> aim_store::Result<()> {
 }
 
 /// Holds the root key's row, so that nobody replaces the root key before what this transaction wraps by it is durable.
-pub(super) fn hold_root(db: &mut Db, root: &Root) -> aim_store::Result<()> {
-    match key_store::held_root(db, Hold::Share)? {
+pub(super) fn hold_root(db: &mut Db, root: &Root, hold: Hold) -> aim_store::Result<()> {
+    match key_store::held_root(db, hold)? {
         Some(known) if known.sealed_at.is_some() => Err(sealed(BY_HAND).into()),
         Some(known) if known.root_key_id == root.id => Ok(()),
         _ => Err(replaced().into()),
@@ -262,7 +262,7 @@ pub(super) fn ensure(db: &mut Db, ctx: &Ctx, root: &Root) -> aim_store::Result<O
     if let Some(keys) = OrganizationKeys::read(organization, root, &rows)? {
         return Ok(keys);
     }
-    hold_root(db, root)?;
+    hold_root(db, root, Hold::Share)?;
     for purpose in [Purpose::Wrap, Purpose::Index] {
         key_store::add_key(db, &fresh(ctx, root, purpose)?)?;
     }

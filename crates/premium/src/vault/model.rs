@@ -465,7 +465,7 @@ pub struct VaultStatus {
 /// Which of the organisation's keys is rotated.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RotateKey {
+pub struct RotateVaultKey {
     /// `wrap`: the key that wraps the keys of versions, unless something is said. `index`: the key of heads, and of the
     /// digests by which values are found.
     #[serde(default)]

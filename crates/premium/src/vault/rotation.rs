@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{
     envelope::{Key, Purpose, VersionPlace, WRAPPED_LENGTH},
     fail_point,
-    key_store::{self, RetiredRow},
+    key_store::{self, Hold, RetiredRow},
     keys::{self, OrganizationKeys, hold_root, refuse_sealed},
     lifecycle::Plaintext,
     model::{KeyState, SecretId, VaultKey, VaultKeyList, VersionState},
@@ -78,7 +78,8 @@ impl VaultService {
         let caller = ctx.clone();
         self.store
             .write(ctx.organization, move |db| {
-                hold_root(db, &root)?;
+                // Alone, because its epoch moves below: two that hold it together would wait for each other.
+                hold_root(db, &root, Hold::Alone)?;
                 let known = key_store::keys(db, caller.organization)?;
                 if known.iter().filter(|key| key.retired_at.is_some()).count() >= MOST_RETIRED {
                     let detail =
@@ -322,6 +323,8 @@ impl VaultService {
         self.store
             .write(ctx.organization, move |db| {
                 let organization = caller.organization;
+                // Before the key's row, as a rotation does: its epoch may move below.
+                let _ = key_store::held_root(db, Hold::Alone)?;
                 if !key_store::hold_key(db, organization, key)? {
                     return Ok(());
                 }

@@ -9,8 +9,8 @@ use aim_platform::{ApiError, ApiResult, Authed, Body, Problem, Query, ServiceCon
 use super::{
     EDITION_MARKER,
     model::{
-        DeleteQuery, FindValue, FoundValue, PutSecret, Rekey, RotateKey, SecretList, SecretQuery, SecretView,
-        Unseal, VaultKeyList, VaultStatus, VersionRequest,
+        DeleteQuery, FindValue, FoundValue, PutSecret, Rekey, RotateVaultKey, SecretList, SecretQuery,
+        SecretView, Unseal, VaultKeyList, VaultStatus, VersionRequest,
     },
     path::SecretPath,
     permission::{SecretsRead, SecretsWrite, VaultKeys, VaultUnseal},
@@ -211,7 +211,7 @@ async fn get_vault_keys(
 /// background.
 #[utoipa::path(
     tag = "vault",
-    request_body = RotateKey,
+    request_body = RotateVaultKey,
     responses(
         (status = 200, description = "Rotated: the keys", body = VaultKeyList),
         (status = 400, description = "The body is no JSON", body = Problem),
@@ -227,7 +227,7 @@ async fn get_vault_keys(
 #[post("/api/v1/vault/keys/rotate")]
 async fn post_rotate_key(
     authed: Authed<VaultKeys>,
-    body: Body<RotateKey>,
+    body: Body<RotateVaultKey>,
     service: web::Data<VaultService>,
 ) -> ApiResult<web::Json<VaultKeyList>> {
     Ok(web::Json(service.rotate(&authed.ctx, body.0.purpose).await?))

@@ -122,14 +122,18 @@ impl AtQuery {
         let prefix = self.prefix.clone().unwrap_or_default();
         check_prefix(&prefix)?;
         let at = self.at.unwrap_or(now);
-        refuse_future(at, now)?;
+        check_moment(at, now)?;
         Ok((prefix, at, page))
     }
 }
 
-fn refuse_future(at: Timestamp, now: Timestamp) -> Result<()> {
+fn check_moment(at: Timestamp, now: Timestamp) -> Result<()> {
     if at > now {
         return Err(Error::field("at", "this moment has not come yet"));
+    }
+    // No database of AIM is as old; and PostgreSQL knows no moment before 4713 BC.
+    if at < Timestamp::new(chrono::DateTime::UNIX_EPOCH) {
+        return Err(Error::field("at", "a moment from 1970 on"));
     }
     Ok(())
 }
@@ -205,7 +209,7 @@ pub struct RestoreRequest {
 impl RestoreRequest {
     pub(super) fn check(&self, now: Timestamp) -> Result<()> {
         check_prefix(&self.prefix)?;
-        refuse_future(self.at, now)?;
+        check_moment(self.at, now)?;
         if self
             .limit
             .is_some_and(|limit| !(1..=MOST_RESTORED).contains(&limit))
