@@ -26,5 +26,6 @@ mod run;
 mod secret_cache;
 mod tenants;
 mod two_nodes;
+mod vault_commands;
 mod vault_transfer;
 mod verified_action;

@@ -37,7 +37,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The variable that names a PostgreSQL server on which databases may be made.
 pub const POSTGRES_VARIABLE: &str = "AIM_TEST_POSTGRES_URL";
 
-const PASSWORD: &str = "correct horse battery staple 47";
+/// The password of the administrator, `admin@example.com`.
+pub const PASSWORD: &str = "correct horse battery staple 47";
 
 /// The program: the one that `AIM_BINARY` names, else the one that stands beside this test, brought up to
 /// date first.

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Installation, Node, binary};
+use crate::process::{Installation, Node, binary, until};
 
 const STRIPE: &str = "sk_live_canary_4711_run";
 const PASSWORD: &str = "p\"ss/canary 4712 run";
@@ -453,12 +453,42 @@ fn line_of(out: &mut impl BufRead, is_it: impl Fn(&str) -> bool) -> String {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_is_started_anew_with_the_new_value_and_ended_when_it_may_not_read_any_more() {
-    if !is_premium() {
-        return;
-    }
-    let scene = Scene::new(Installation::sqlite()).await;
+/// The same on both databases.
+macro_rules! on_both_databases {
+    ($($name:ident: $sqlite:ident, $postgres:ident;)+) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $sqlite() {
+            if is_premium() {
+                $name(Scene::new(Installation::sqlite()).await).await;
+            }
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $postgres() {
+            if !is_premium() {
+                return;
+            }
+            if let Some(installation) = Installation::postgres().await {
+                $name(Scene::new(installation).await).await;
+            }
+        }
+    )+};
+}
+
+on_both_databases! {
+    a_command_is_started_anew_with_the_new_value_and_ended_when_it_may_not_read_any_more:
+        a_command_is_started_anew_and_ended_when_it_may_not_read_any_more_on_sqlite,
+        a_command_is_started_anew_and_ended_when_it_may_not_read_any_more_on_postgres;
+    a_command_is_signalled_with_new_files_and_left_alone_by_a_denial:
+        a_command_is_signalled_with_new_files_and_left_alone_by_a_denial_on_sqlite,
+        a_command_is_signalled_with_new_files_and_left_alone_by_a_denial_on_postgres;
+    a_command_is_ended_by_a_change: a_command_is_ended_by_a_change_on_sqlite, a_command_is_ended_by_a_change_on_postgres;
+    a_change_is_told_and_the_command_goes_on:
+        a_change_is_told_and_the_command_goes_on_on_sqlite,
+        a_change_is_told_and_the_command_goes_on_on_postgres;
+}
+
+async fn a_command_is_started_anew_with_the_new_value_and_ended_when_it_may_not_read_any_more(scene: Scene) {
     let flags = [
         "--on-change",
         "restart",
@@ -478,14 +508,7 @@ async fn a_command_is_started_anew_with_the_new_value_and_ended_when_it_may_not_
         .put("payments/stripe/live", "api_key", json!({"value": "rotated-1"}))
         .await;
     assert_eq!(line_of(&mut out, |_| true), "rotated-1 rotated-1");
-    // The grant that allowed it is gone: a denial in its place.
-    let id = scene.agent_id().await;
-    let deny =
-        json!({"capability": "secret:read", "effect": "deny", "scope": {"resources": ["payments/**"]}});
-    let _ = scene
-        .node
-        .post(&format!("/api/v1/agents/{id}/capabilities"), deny)
-        .await;
+    scene.deny().await;
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert_eq!(ended.code, 77, "{ended:?}");
     assert!(
@@ -499,45 +522,118 @@ async fn a_command_is_started_anew_with_the_new_value_and_ended_when_it_may_not_
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_is_signalled_ended_or_only_told_of_a_change() {
-    if !is_premium() {
-        return;
+async fn a_command_is_signalled_with_new_files_and_left_alone_by_a_denial(scene: Scene) {
+    let flags = [
+        "--file-env",
+        "KEY_FILE=payments/stripe/live",
+        "--on-change",
+        "signal:HUP",
+    ];
+    // `wait` and not a loop: it ends at once when a signal has come. What it waits for ends with it.
+    let script = "trap 'cat \"$KEY_FILE\"; echo' HUP; trap 'exit 9' USR1; echo ready; sleep 60 & \
+                  while :; do wait; done";
+    let mut child = scene.command(&flags, script).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let _ = line_of(&mut out, |line| line == "ready");
+    for value in ["rotated-2", "rotated-3"] {
+        scene
+            .put("payments/stripe/live", "api_key", json!({ "value": value }))
+            .await;
+        assert_eq!(line_of(&mut out, |_| true), value);
+        let told = line_of(&mut err, |_| true);
+        assert_eq!(
+            told,
+            "aim: payments/stripe/live changed; the command is told by a signal"
+        );
     }
-    let scene = Scene::new(Installation::sqlite()).await;
-    let flags = ["--file-env", "KEY_FILE=payments/stripe/live", "--on-change"];
-    let start = |what: &'static str, script: &str| {
-        let mut child = scene
-            .command(&[&flags[..], &[what]].concat(), script)
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let _ = line_of(&mut out, |line| line == "ready");
-        (child, out)
-    };
-    let signalled = "trap 'cat \"$KEY_FILE\"; echo; exit 9' HUP; echo ready; while :; do sleep 0.05; done";
-    let (child, mut out) = start("signal:HUP", signalled);
-    scene
-        .put("payments/stripe/live", "api_key", json!({"value": "rotated-2"}))
-        .await;
-    assert_eq!(line_of(&mut out, |_| true), "rotated-2");
-    assert_eq!(Ended::from(child.wait_with_output().unwrap()).code, 9);
+    scene.deny().await;
+    let told = line_of(&mut err, |line| line.contains("may not read"));
+    assert!(told.contains("may not read payments/stripe/live"), "{told}");
+    // It was left alone: it ends as it likes, at a signal of ours.
+    assert_eq!(child.try_wait().unwrap(), None);
+    let sent = Command::new("kill")
+        .args(["-USR1", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+}
 
-    let (child, _out) = start("exit", "echo ready; exec sleep 60");
+async fn a_command_is_ended_by_a_change(scene: Scene) {
+    let flags = ["--env", "STRIPE=payments/stripe/live", "--on-change", "exit"];
+    let mut child = scene
+        .command(&flags, "echo ready; exec sleep 60")
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let _ = line_of(&mut out, |line| line == "ready");
+    // Another secret's change is not ours.
+    scene
+        .put("private/key", "api_key", json!({"value": "rotated-0"}))
+        .await;
     scene
         .put("payments/stripe/live", "api_key", json!({"value": "rotated-3"}))
         .await;
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert_eq!(ended.code, 75, "{ended:?}");
-    assert!(
-        ended
-            .err
-            .contains("payments/stripe/live changed; the command is ended"),
-        "{ended:?}"
+    assert_eq!(
+        ended.err,
+        "aim: payments/stripe/live changed; the command is ended\n"
     );
 }
 
+async fn a_change_is_told_and_the_command_goes_on(scene: Scene) {
+    let flags = ["--env", "STRIPE=payments/stripe/live"];
+    let flags = [
+        &flags[..],
+        &[
+            "--file-env",
+            "KEY_FILE=payments/stripe/live",
+            "--on-change",
+            "notice",
+        ],
+    ]
+    .concat();
+    let script = "echo ready; read -r _; echo \"$STRIPE $(cat \"$KEY_FILE\")\"; exit 4";
+    let mut command = scene.command(&flags, script);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let _ = line_of(&mut out, |line| line == "ready");
+    // The command does not wait until somebody listens for changes: one comes to be told, after some that were not.
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let told = tokio::task::spawn_blocking(move || (line_of(&mut err, |_| true), err));
+    let mut rotated = 0;
+    until("the line that tells of a change", async || {
+        rotated += 1;
+        let value = format!("rotated-{rotated}");
+        scene
+            .put("payments/stripe/live", "api_key", json!({ "value": value }))
+            .await;
+        told.is_finished().then_some(())
+    })
+    .await;
+    let (told, _err) = told.await.unwrap();
+    assert_eq!(
+        told,
+        "aim: payments/stripe/live was written; the command keeps what it was started with"
+    );
+    child.stdin.take().unwrap().write_all(b"go on\n").unwrap();
+    assert_eq!(line_of(&mut out, |_| true), format!("{STRIPE} {STRIPE}"));
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+}
+
 impl Scene {
+    /// The grant that allowed reads has a denial beside it.
+    async fn deny(&self) {
+        let id = self.agent_id().await;
+        let deny =
+            json!({"capability": "secret:read", "effect": "deny", "scope": {"resources": ["payments/**"]}});
+        let _ = self
+            .node
+            .post(&format!("/api/v1/agents/{id}/capabilities"), deny)
+            .await;
+    }
+
     async fn agent_id(&self) -> String {
         let list: Value = self
             .node

@@ -10,7 +10,13 @@ use aim_threats::{detect::baseline::Baseline, detector::Response, report::Sighti
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
-use super::{detectors::Kind, model::bits_of, records::Touch, settings::Thresholds, store::PairRow};
+use super::{
+    detectors::Kind,
+    model::bits_of,
+    records::{Incident, Touch, What},
+    settings::Thresholds,
+    store::PairRow,
+};
 
 /// How many records a sighting names.
 const RECORDS: usize = 10;
@@ -121,7 +127,6 @@ impl Findings {
         values.insert("path".to_owned(), json!(row.path));
         values.insert("decision_id".to_owned(), json!(row.decision_id));
         values.insert("source".to_owned(), json!(row.source_ip));
-        let about = (row.org_id, row.agent_id, kind, row.path.clone());
         let seen = Sighting {
             detector,
             organization: row.org_id,
@@ -140,6 +145,11 @@ impl Findings {
                 Response::Alert
             },
         };
+        self.merge(kind, seen);
+    }
+
+    fn merge(&mut self, kind: Kind, seen: Sighting) {
+        let about = (seen.organization, seen.agent, kind, seen.subject.clone());
         match self.0.get_mut(&about) {
             None => {
                 self.0.insert(about, seen);
@@ -150,7 +160,7 @@ impl Findings {
                 before.severity = before.severity.max(seen.severity);
                 before.at_most = before.at_most.max(seen.at_most);
                 if before.records.len() < RECORDS {
-                    before.records.push(row.leaf_index);
+                    before.records.extend(seen.records);
                 }
                 before.values = seen.values;
                 before.summary = seen.summary;
@@ -174,6 +184,69 @@ impl Findings {
     pub(super) fn into_sightings(self) -> Vec<Sighting> {
         self.0.into_values().collect()
     }
+}
+
+/// What an event says by itself, without an access.
+pub(super) fn incident(findings: &mut Findings, incident: &Incident) {
+    let (kind, subject, severity, values, summary) = match &incident.what {
+        What::WrapReused {
+            wrap,
+            used_at,
+            source,
+        } => {
+            let summary = format!(
+                "A wrap token for {} was brought again after it had been used{}. One of the two who had it was not meant to: unless it was one and the same, rotate the secret.",
+                incident.path,
+                used_at
+                    .as_deref()
+                    .map(|at| format!(" at {at}"))
+                    .unwrap_or_default(),
+            );
+            let values = json!({"wrap_id": wrap, "used_at": used_at, "source": source});
+            (Kind::WrapReused, wrap, Severity::High, values, summary)
+        }
+        What::RefreshFailed {
+            is_refused,
+            failures,
+            reason,
+        } => {
+            let (severity, how) = if *is_refused {
+                (
+                    Severity::High,
+                    "for good; agents go on with what they have until it ends".to_owned(),
+                )
+            } else {
+                (
+                    Severity::Medium,
+                    format!("{failures} times in a row, and is tried again"),
+                )
+            };
+            let summary = format!("The refresh of {} failed {how}: {reason}.", incident.path);
+            let values = json!({"failures": failures, "reason": reason});
+            (Kind::RefreshFailed, &incident.path, severity, values, summary)
+        }
+    };
+    let (Some(detector), Value::Object(mut values)) = (kind.detector(), values) else {
+        return;
+    };
+    values.insert("path".to_owned(), json!(incident.path));
+    findings.merge(
+        kind,
+        Sighting {
+            detector,
+            organization: incident.organization,
+            agent: None,
+            subject: subject.clone(),
+            severity,
+            first: incident.at,
+            at: incident.at,
+            count: 1,
+            records: vec![incident.leaf_index],
+            values,
+            summary,
+            at_most: Response::Alert,
+        },
+    );
 }
 
 /// A touch of a path that nobody has a reason to read.

@@ -59,6 +59,24 @@ pub static DETECTORS: &[AddedDetector] = &[
         "T1078 Valid Accounts",
         "An agent read a secret at a time of day, or on a day of the week, at which it never did before.",
     ),
+    AddedDetector {
+        name: "secret_wrap_reused",
+        title: "Wrap token used twice",
+        owasp: IDENTITY,
+        mitre: "T1528 Steal Application Access Token",
+        rule: "A wrap token was brought a second time: one of the two who had it was not meant to.",
+        // Which of the two that was is not known, and the token needs no key of an agent.
+        strongest: Response::Alert,
+    },
+    AddedDetector {
+        name: "secret_refresh_failed",
+        title: "OAuth refresh failed",
+        owasp: IDENTITY,
+        mitre: "T1528 Steal Application Access Token",
+        rule: "An OAuth token was refused by its endpoint, which is so when somebody else used it up, or its refresh failed three times in a row or lost its answer.",
+        // About a secret and no agent.
+        strongest: Response::Alert,
+    },
 ];
 
 /// The places of the detectors in [`DETECTORS`].
@@ -69,6 +87,8 @@ pub(super) enum Kind {
     FirstReader,
     UnusualVolume,
     UnusualHour,
+    WrapReused,
+    RefreshFailed,
 }
 
 impl Kind {
@@ -79,6 +99,8 @@ impl Kind {
             Self::FirstReader => "secret_first_reader",
             Self::UnusualVolume => "secret_unusual_volume",
             Self::UnusualHour => "secret_unusual_hour",
+            Self::WrapReused => "secret_wrap_reused",
+            Self::RefreshFailed => "secret_refresh_failed",
         }
     }
 
@@ -101,6 +123,8 @@ mod tests {
             Kind::FirstReader,
             Kind::UnusualVolume,
             Kind::UnusualHour,
+            Kind::WrapReused,
+            Kind::RefreshFailed,
         ];
         assert_eq!(kinds.len(), DETECTORS.len());
         assert!(kinds.iter().all(|kind| kind.detector().is_some()));

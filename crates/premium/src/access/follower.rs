@@ -158,6 +158,9 @@ impl Batch {
 
     fn run(self, db: &mut Db, memory: &mut Memory, understood: Understood) -> aim_store::Result<Outcome> {
         let mut findings = Findings::default();
+        for incident in &understood.incidents {
+            detect::incident(&mut findings, incident);
+        }
         let mut hours = Hours::new();
         let mut changed: BTreeMap<PairKey, PairRow> = BTreeMap::new();
         for touch in &understood.touches {

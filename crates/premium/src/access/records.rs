@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aim_audit::Record;
-use aim_core::{DecisionId, Json, OrganizationId};
+use aim_core::{DecisionId, Json, OrganizationId, Timestamp};
 use aim_store::{Db, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -12,10 +12,19 @@ use super::{
     model::AccessId,
     store::{self, AccessRow, DecisionPart, KnownSecret},
 };
-use crate::vault::{path::SecretPath, reads::READ_ACTION};
+use crate::vault::{
+    path::SecretPath,
+    reads::{PART, READ_ACTION},
+};
 
 /// The record that nothing was handed over though the decision said yes.
 const UNDELIVERED: &str = "secret.not_delivered";
+/// The record that a wrap token was brought again.
+const WRAP_REUSED: &str = "secret.wrap_reused";
+/// The record that an OAuth token could not be refreshed.
+const REFRESH_FAILED: &str = "secret.refresh_failed";
+/// So many failures in a row of a refresh that is tried again are more than a hiccup.
+const FAILURES: i64 = 3;
 
 /// An access, with what only the detectors look at.
 #[derive(Debug, Clone)]
@@ -29,17 +38,45 @@ pub(super) struct Touch {
     pub(super) is_there: bool,
 }
 
+/// An event about a secret that is a finding by itself.
+#[derive(Debug, Clone)]
+pub(super) struct Incident {
+    pub(super) organization: OrganizationId,
+    pub(super) path: String,
+    pub(super) at: Timestamp,
+    pub(super) leaf_index: i64,
+    pub(super) what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    /// A wrap token was brought again.
+    WrapReused {
+        wrap: String,
+        used_at: Option<String>,
+        source: Option<String>,
+    },
+    /// An OAuth token could not be refreshed.
+    RefreshFailed {
+        is_refused: bool,
+        failures: i64,
+        reason: String,
+    },
+}
+
 /// A batch of records, understood.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Understood {
     pub(super) touches: Vec<Touch>,
+    pub(super) incidents: Vec<Incident>,
     /// Decisions whose secret was not handed over in the end.
     pub(super) undelivered: Vec<(OrganizationId, aim_core::AgentId, DecisionId)>,
 }
 
 impl Understood {
     pub(super) fn is_empty(&self) -> bool {
-        self.touches.is_empty() && self.undelivered.is_empty()
+        self.touches.is_empty() && self.incidents.is_empty() && self.undelivered.is_empty()
     }
 }
 
@@ -97,6 +134,8 @@ pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> 
             if let (Some(agent), Some(id)) = (record.agent_id, decision_of(record)) {
                 understood.undelivered.push((record.org_id, agent, id));
             }
+        } else if matches!(record.action.as_str(), WRAP_REUSED | REFRESH_FAILED) {
+            understood.incidents.extend(happened(record));
         } else if record.action.starts_with("secret.")
             && record.leaf.contains("\"delivery\":")
             && let Some(touch) = facts_of(record).and_then(|facts| delivered(record, &facts))
@@ -166,11 +205,13 @@ fn actor_of(record: &Record) -> String {
 /// A decision on `secret:read`. A resource that is no path of a secret is none.
 fn decided(record: &Record, id: DecisionId, facts: &Map<String, Value>, part: DecisionPart) -> Option<Touch> {
     let path = part.resource.filter(|path| SecretPath::parse(path).is_ok())?;
-    let own = serde_json::from_str::<Inputs>(&part.inputs)
-        .unwrap_or_default()
-        .call
-        .context
-        .secret;
+    // An agent writes what it likes into the context of an action that it asks for by itself, and gets nothing for it.
+    let own = if text(facts, "within").as_deref() == Some(PART) {
+        let inputs = serde_json::from_str::<Inputs>(&part.inputs).unwrap_or_default();
+        inputs.call.context.secret
+    } else {
+        Own::default()
+    };
     let reasons: Vec<String> = facts
         .get("reasons")
         .and_then(Value::as_array)
@@ -204,6 +245,41 @@ fn decided(record: &Record, id: DecisionId, facts: &Map<String, Value>, part: De
             source_ip: part.source_ip,
             leaf_index: record.leaf_index,
         },
+    })
+}
+
+/// An event that is a finding by itself; a refresh that failed once or twice and is tried again is none.
+fn happened(record: &Record) -> Option<Incident> {
+    let (facts, details) = (facts_of(record)?, record.details.as_ref()?);
+    let detail = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
+    let what = if record.action == WRAP_REUSED {
+        What::WrapReused {
+            wrap: record.target_id.clone()?,
+            used_at: text(&facts, "used_at"),
+            source: detail("source_ip"),
+        }
+    } else {
+        let is_refused = record.outcome == "refused";
+        let failures = facts.get("failures").and_then(Value::as_i64).unwrap_or_default();
+        let is_lost = facts
+            .get("answer_lost")
+            .and_then(Value::as_bool)
+            .unwrap_or_default();
+        if !is_refused && !is_lost && failures < FAILURES {
+            return None;
+        }
+        What::RefreshFailed {
+            is_refused,
+            failures,
+            reason: detail("reason")?,
+        }
+    };
+    Some(Incident {
+        organization: record.org_id,
+        path: detail("path")?,
+        at: record.created_at,
+        leaf_index: record.leaf_index,
+        what,
     })
 }
 

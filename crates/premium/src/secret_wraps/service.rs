@@ -17,7 +17,15 @@ use super::{
     store::{self, WrapRow},
 };
 use crate::vault::{
-    Delivery, VaultService, kinds::SecretValue, parse_recipient, path::SecretPath, requires_covering,
+    Delivery, VaultService,
+    kinds::SecretValue,
+    parse_recipient,
+    path::SecretPath,
+    requires_covering,
+    reveals::{
+        model::ASKS_AN_HOUR,
+        service::{refuse_old_sign_in, refuse_unless_shown},
+    },
     seal_as_hpke,
 };
 
@@ -54,9 +62,11 @@ impl SecretWrapsService {
         }
     }
 
-    /// Makes a token for a person or an organisation key. The route asks for the permission.
+    /// Makes a token for a person or an organisation key. The route asks for the permission. One that whoever brings it can
+    /// use obeys what the organisation has set about showing values; one for an agent does not show any.
     ///
     /// # Errors
+    /// `resource.state` where values are not shown; `auth.forbidden` for a person who signed in too long ago; `limit.requests`;
     /// `request.field_invalid` at a field; `resource.not_found` when there is nothing to hand over; `vault.sealed`.
     pub async fn wrap_for_person(&self, ctx: &Ctx, request: WrapRequest) -> Result<WrapView> {
         if matches!(ctx.actor, Actor::Agent { .. } | Actor::Anonymous) {
@@ -139,6 +149,11 @@ impl SecretWrapsService {
         self.kernel
             .store
             .write(ctx.organization, move |db| {
+                if row.is_for_people() {
+                    refuse_unless_shown(db, ctx.organization)?;
+                    refuse_old_sign_in(db, &ctx)?;
+                    check_rate(db, &ctx)?;
+                }
                 if let Some(agent) = row.for_agent
                     && store::agent_status(db, ctx.organization, agent)?.is_none()
                 {
@@ -168,7 +183,8 @@ impl SecretWrapsService {
     /// What a token is for. It is not used by this.
     ///
     /// # Errors
-    /// `resource.not_found` for one that is unknown, has ended, or is another's; `secret.wrap_used`.
+    /// `resource.not_found` for one that is unknown, has ended, or is another's; `secret.wrap_used`; `resource.state` for a
+    /// person's, where values are not shown any more.
     pub async fn lookup(&self, ctx: &Ctx, request: WrapTokenRequest) -> Result<WrapLookup> {
         let digest = self.digest(&request.token)?;
         let caller = ctx.clone();
@@ -273,6 +289,9 @@ fn found(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<WrapRow> {
     if ctx.now >= row.expires_at && row.used_at.is_none() {
         return Err(not_there().into());
     }
+    if row.is_for_people() {
+        refuse_unless_shown(db, row.org_id)?;
+    }
     // Whoever signs for an agent must still be it; and a token of an agent that was stopped opens nothing.
     aim_platform::standing::check(db, row.org_id, &ctx.actor, ctx.now)?;
     if let Some(agent) = row.made_by_agent
@@ -281,6 +300,19 @@ fn found(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<WrapRow> {
         return Err(not_there().into());
     }
     Ok(row)
+}
+
+/// As for values that are shown: one person gets at so many an hour.
+fn check_rate(db: &mut Db, ctx: &Ctx) -> aim_store::Result<()> {
+    if !matches!(ctx.actor, Actor::User { .. }) {
+        return Ok(());
+    }
+    let since = ctx.now - TimeDelta::hours(1);
+    if store::made_for_people(db, ctx.organization, &ctx.actor_text(), since)? < ASKS_AN_HOUR {
+        return Ok(());
+    }
+    let detail = format!("one person makes at most {ASKS_AN_HOUR} tokens an hour that are for no agent");
+    Err(Error::new(Code::RateLimited, detail).retry_after(3600).into())
 }
 
 fn use_once(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<Use> {

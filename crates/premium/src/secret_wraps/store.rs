@@ -25,6 +25,13 @@ pub(super) struct WrapRow {
     pub(super) used_at: Option<Timestamp>,
 }
 
+impl WrapRow {
+    /// Whether it was made by a person or an organisation's key, for whoever brings it.
+    pub(super) const fn is_for_people(&self) -> bool {
+        self.for_agent.is_none() && self.made_by_agent.is_none()
+    }
+}
+
 /// Adds a wrap.
 pub(super) fn insert(db: &mut Db, row: &WrapRow) -> Result<()> {
     each!(db, c => diesel::insert_into(vault_wraps::table).values(row).execute(c))?;
@@ -50,6 +57,23 @@ pub(super) fn use_up(db: &mut Db, organization: OrganizationId, id: WrapId, now:
         .set(vault_wraps::used_at.eq(Some(now)))
         .execute(c))?;
     Ok(count == 1)
+}
+
+/// How many this person made since `moment` that are for no agent.
+pub(super) fn made_for_people(
+    db: &mut Db,
+    organization: OrganizationId,
+    created_by: &str,
+    moment: Timestamp,
+) -> Result<i64> {
+    Ok(each!(db, c => vault_wraps::table
+        .filter(vault_wraps::org_id.eq(organization))
+        .filter(vault_wraps::created_by.eq(created_by))
+        .filter(vault_wraps::created_at.gt(moment))
+        .filter(vault_wraps::for_agent.is_null())
+        .filter(vault_wraps::made_by_agent.is_null())
+        .count()
+        .get_result(c))?)
 }
 
 /// The status of an agent that is there.

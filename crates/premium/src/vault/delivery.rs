@@ -12,7 +12,7 @@ use super::{
     path::SecretPath,
     reads::{
         COVERING_SCHEME, OWN_CONTEXT, READ_ACTION, ReadSecret, SealedSecret, nothing_there, take,
-        unusable_key,
+        unusable_key, within,
     },
     service::VaultService,
 };
@@ -92,7 +92,9 @@ impl VaultService {
             context,
             approval_requested: false,
         };
-        self.verifications.verify(ctx, nonce, scheme, action).await
+        self.verifications
+            .verify_within(Some(within(None)), ctx, nonce, scheme, action)
+            .await
     }
 
     /// Opens what was allowed. Only for a caller that holds an approved decision on this very path, or an unused token

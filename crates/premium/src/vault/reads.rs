@@ -10,7 +10,7 @@ use aim_core::{Actor, AgentCredential, Code, Ctx, DecisionId, Error, Organizatio
 use aim_crypto::sealing::{self, Sealed, SealingError, SecretInfo};
 use aim_platform::NonceClaim;
 use aim_store::Db;
-use aim_violations::verification::{ActionRequest, DecisionView, LookUp};
+use aim_violations::verification::{ActionRequest, DecisionView, LookUp, Within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -33,6 +33,8 @@ pub const READ_ACTION: &str = "secret:read";
 pub(super) const COVERING_SCHEME: &str = "rfc9421";
 /// The member of the context that the vault writes itself.
 pub(super) const OWN_CONTEXT: &str = "secret";
+/// Under what name the vault stands in the records of decisions that it asks for itself.
+pub(crate) const PART: &str = "vault";
 
 /// How often the newest version is looked for, where others write at the same time.
 const LOOKS: usize = 4;
@@ -102,6 +104,11 @@ pub struct SealedSecret {
     pub enc: String,
     /// The ciphertext with its tag, in base64url without padding.
     pub ciphertext: String,
+}
+
+/// That the vault itself asks for a decision and acts on it, which is how the access audit tells a delivery.
+pub(crate) fn within(look_up: Option<LookUp>) -> Within {
+    Within { part: PART, look_up }
 }
 
 impl VaultService {
@@ -283,7 +290,7 @@ impl VaultService {
             approval_requested: false,
         };
         self.verifications
-            .verify_and(ctx, nonce, scheme, action, look_up)
+            .verify_within(Some(within(look_up)), ctx, nonce, scheme, action)
             .await
     }
 

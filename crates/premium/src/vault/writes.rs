@@ -28,7 +28,7 @@ use super::{
     model::{PutSecret, SecretView, Wish},
     path::SecretPath,
     provider::Provider,
-    reads::{COVERING_SCHEME, OWN_CONTEXT},
+    reads::{COVERING_SCHEME, OWN_CONTEXT, within},
     service::{Draft, NewVersion, VaultService, in_transaction},
     store,
 };
@@ -275,7 +275,9 @@ impl VaultService {
             context,
             approval_requested: false,
         };
-        self.verifications.verify(ctx, nonce, scheme, action).await
+        self.verifications
+            .verify_within(Some(within(None)), ctx, nonce, scheme, action)
+            .await
     }
 
     async fn write_decided(&self, ctx: &Ctx, decision: DecisionId, content: Content) -> Result<SecretView> {

@@ -7,6 +7,7 @@ use std::{
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use aim_core::{Code, Ctx, Error, Role, Timestamp};
+use aim_decision::Severity;
 use aim_premium::vault::{
     VaultService,
     refresh::{RefreshOutcome, RefreshReply, RefreshState, RefreshView},
@@ -15,7 +16,10 @@ use aim_violations::VerificationService;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, at, refused, wish_of};
+use crate::{
+    access::{Audit, pair},
+    bed::{Bed, at, refused, wish_of},
+};
 
 /// What the endpoint answers, and what it was asked.
 #[derive(Default)]
@@ -202,8 +206,10 @@ async fn a_refusal_is_for_good_and_a_failure_is_tried_again() {
         let (stub, vault) = (Stub::start(), bed.going_out());
         bed.oauth("payments/oauth", &stub.url, json!({"access_token": "a-0"}))
             .await;
+        let audit = Audit::of(&bed).await;
         let start = bed.kernel.now();
         for (failures, minutes) in [(1, 1), (2, 2), (3, 4)] {
+            assert_eq!(audit.found().await, [], "a hiccup or two is no matter");
             stub.answer(503, &json!({"error": "canary r-1"}));
             let now = bed.kernel.now();
             let reply = bed.refreshed(&vault, "payments/oauth").await.unwrap();
@@ -220,6 +226,11 @@ async fn a_refusal_is_for_good_and_a_failure_is_tried_again() {
             0,
             "it backs off"
         );
+        assert_eq!(
+            audit.found().await,
+            [pair("secret_refresh_failed", "payments/oauth")]
+        );
+        assert_eq!(audit.findings().await[0].severity, Severity::Medium);
         stub.answer(
             400,
             &json!({"error": "invalid_grant", "error_description": "canary r-1"}),
@@ -232,6 +243,16 @@ async fn a_refusal_is_for_good_and_a_failure_is_tried_again() {
         let said = reply.refresh.last_error.unwrap();
         assert_eq!(said, "the token endpoint answered invalid_grant");
         assert_eq!(vault.refresh_due(start + TimeDelta::days(9)).await.unwrap(), 0);
+        let findings = audit.findings().await;
+        assert_eq!(findings.len(), 1, "the same secret is one finding");
+        assert_eq!((findings[0].severity, findings[0].count), (Severity::High, 2));
+        let summary = &findings[0].summary;
+        assert!(
+            summary.contains("answered invalid_grant") && !summary.contains("canary"),
+            "{summary}"
+        );
+        let alerts = "SELECT count(*) FROM alerts WHERE kind = 'threat_finding' AND severity = 'high'";
+        assert_eq!(bed.database.count(alerts).await, 1);
         let records = bed.audited().await;
         assert_eq!(
             records
@@ -263,6 +284,7 @@ async fn an_answer_that_is_lost_is_named() {
     for bed in Bed::all().await {
         let (stub, vault) = (Stub::start(), bed.going_out());
         bed.oauth("payments/oauth", &stub.url, json!({})).await;
+        let audit = Audit::of(&bed).await;
         stub.answer(0, &json!({}));
         let lost = bed.kernel.now();
         let reply = bed.refreshed(&vault, "payments/oauth").await.unwrap();
@@ -276,6 +298,12 @@ async fn an_answer_that_is_lost_is_named() {
                 .last_error
                 .unwrap()
                 .contains("may have exchanged the refresh token")
+        );
+        let found = audit.findings().await;
+        assert_eq!(
+            found[0].severity,
+            Severity::Medium,
+            "the first one that is lost is told"
         );
         bed.clock.advance(TimeDelta::minutes(1));
         stub.answer(400, &json!({"error": "invalid_grant"}));

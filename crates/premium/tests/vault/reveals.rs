@@ -23,14 +23,14 @@ const REASON: &str = "the provider wants it on the phone";
 
 /// A person who signed in now.
 #[derive(Clone, Copy)]
-struct Person {
+pub(crate) struct Person {
     organization: OrganizationId,
     id: UserId,
     session: SessionId,
 }
 
 impl Person {
-    async fn signed_in(bed: &Bed, organization: OrganizationId) -> Self {
+    pub(crate) async fn signed_in(bed: &Bed, organization: OrganizationId) -> Self {
         let now = bed.kernel.now();
         let person = Self {
             organization,
@@ -41,7 +41,7 @@ impl Person {
     }
 
     /// The same person in a new session.
-    async fn signs_in(mut self, bed: &Bed) -> Self {
+    pub(crate) async fn signs_in(mut self, bed: &Bed) -> Self {
         let now = bed.kernel.now();
         self.session = SessionId::generate(now);
         let (organization, id, session) = (self.organization, self.id, self.session);
@@ -66,7 +66,7 @@ impl Person {
         self
     }
 
-    fn ctx(&self, bed: &Bed) -> Ctx {
+    pub(crate) fn ctx(&self, bed: &Bed) -> Ctx {
         let mut ctx = Ctx::system("test", self.organization, bed.kernel.now());
         ctx.actor = Actor::User {
             id: self.id,
@@ -76,7 +76,7 @@ impl Person {
         ctx
     }
 
-    async fn sets(&self, bed: &Bed, mode: RevealMode) {
+    pub(crate) async fn sets(&self, bed: &Bed, mode: RevealMode) {
         let ctx = self.ctx(bed);
         let set = bed.vault.set_reveal_mode(&ctx, SetRevealMode { mode }).await;
         assert_eq!(set.unwrap().mode, mode);

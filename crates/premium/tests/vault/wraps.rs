@@ -2,12 +2,18 @@
 
 use aim_core::{Actor, Code, Ctx, Id, Role};
 use aim_crypto::sealing::{RecipientKey, Sealed, WrapInfo, open};
-use aim_premium::secret_wraps::{SecretWraps, SecretWrapsService, WrapReply, WrapRequest, WrapView};
+use aim_premium::{
+    secret_wraps::{SecretWraps, SecretWrapsService, WrapReply, WrapRequest, WrapView},
+    vault::reveals::model::RevealMode,
+};
 use aim_testkit::{seed_agent, seed_organization};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, at, refused};
+use crate::{
+    bed::{Bed, at, refused},
+    reveals::Person,
+};
 
 fn service(bed: &Bed) -> SecretWrapsService {
     SecretWraps::new(&bed.kernel, bed.vault.clone()).service()
@@ -21,19 +27,22 @@ fn request(body: Value) -> WrapRequest {
     serde_json::from_value(body).unwrap()
 }
 
-async fn made(bed: &Bed, body: Value) -> WrapView {
+/// By an organisation's key, where values are shown for a reason.
+pub(crate) async fn made(bed: &Bed, body: Value) -> WrapView {
+    let person = Person::signed_in(bed, bed.organization).await;
+    person.sets(bed, RevealMode::Reason).await;
     let ctx = bed.as_role(Role::Admin);
     service(bed).wrap_for_person(&ctx, request(body)).await.unwrap()
 }
 
 /// Somebody without credentials, now.
-fn nobody(bed: &Bed) -> Ctx {
+pub(crate) fn nobody(bed: &Bed) -> Ctx {
     let mut ctx = Ctx::system("test", Id::from_uuid(uuid::Uuid::nil()), bed.kernel.now());
     ctx.actor = Actor::Anonymous;
     ctx
 }
 
-async fn unwrapped(bed: &Bed, ctx: &Ctx, token: &str) -> Result<Value, aim_core::Error> {
+pub(crate) async fn unwrapped(bed: &Bed, ctx: &Ctx, token: &str) -> Result<Value, aim_core::Error> {
     let key = RecipientKey::generate().unwrap();
     let body = serde_json::from_value(json!({"token": token, "seal_to": key.public_text()})).unwrap();
     let reply = service(bed).unwrap(ctx, body).await?;
@@ -293,6 +302,112 @@ async fn bad_input_is_named() {
         assert_eq!(
             refused(looked_up(&bed, &nobody(&bed), token).await),
             (Code::FieldInvalid, "token".to_owned())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persons_token_for_whoever_brings_it_is_as_good_as_a_reveal_and_obeys_the_same_setting() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let person = Person::signed_in(&bed, bed.organization).await;
+        let wraps = service(&bed);
+        let callers = || [person.ctx(&bed), bed.as_role(Role::Admin)];
+        let refusals = async |why: &str| {
+            for ctx in callers() {
+                let error = wraps
+                    .wrap_for_person(&ctx, of_person("payments/stripe"))
+                    .await
+                    .unwrap_err();
+                assert_eq!(error.code, Code::StateConflict);
+                assert!(error.detail.contains(why), "{}", error.detail);
+            }
+        };
+        // As it is until somebody says otherwise.
+        refusals("shows values to nobody").await;
+        person.sets(&bed, RevealMode::SecondPerson).await;
+        refusals("a second person's approval alone").await;
+        // What only an agent can open shows nothing to a person, in every mode; nor does what an agent wraps that may read.
+        for mode in [RevealMode::Off, RevealMode::SecondPerson, RevealMode::Reason] {
+            person.sets(&bed, mode).await;
+            for ctx in callers() {
+                let body = json!({"path": "payments/stripe", "reason": "the first start", "for_agent": bed.agent.id});
+                let view = wraps.wrap_for_person(&ctx, request(body)).await.unwrap();
+                for other in [&ctx, &nobody(&bed)] {
+                    assert_eq!(
+                        refused(unwrapped(&bed, other, &view.token).await).0,
+                        Code::NotFound
+                    );
+                }
+                assert!(unwrapped(&bed, &bed.as_agent(), &view.token).await.is_ok());
+            }
+            let by_agent = wraps
+                .wrap_for_agent(
+                    &bed.as_agent(),
+                    None,
+                    "rfc9421",
+                    request(json!({"path": "payments/stripe"})),
+                )
+                .await;
+            let WrapReply::Made(view) = by_agent.unwrap() else {
+                panic!("approved");
+            };
+            assert!(unwrapped(&bed, &nobody(&bed), &view.token).await.is_ok());
+        }
+        // Where a reason is enough it is enough here; and what was made then is worth nothing once the setting is another.
+        for ctx in callers() {
+            let view = wraps
+                .wrap_for_person(&ctx, of_person("payments/stripe"))
+                .await
+                .unwrap();
+            person.sets(&bed, RevealMode::SecondPerson).await;
+            for _ in 0..2 {
+                assert_eq!(
+                    refused(unwrapped(&bed, &nobody(&bed), &view.token).await).0,
+                    Code::StateConflict
+                );
+            }
+            person.sets(&bed, RevealMode::Reason).await;
+            assert!(
+                unwrapped(&bed, &nobody(&bed), &view.token).await.is_ok(),
+                "it was not used up"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_makes_tokens_signed_in_lately_and_makes_not_too_many() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let person = Person::signed_in(&bed, bed.organization).await;
+        person.sets(&bed, RevealMode::Reason).await;
+        let wraps = service(&bed);
+        bed.clock.advance(TimeDelta::minutes(61));
+        let late = wraps
+            .wrap_for_person(&person.ctx(&bed), of_person("payments/stripe"))
+            .await;
+        assert_eq!(refused(late).0, Code::Forbidden);
+        let person = person.signs_in(&bed).await;
+        for _ in 0..20 {
+            assert!(
+                wraps
+                    .wrap_for_person(&person.ctx(&bed), of_person("payments/stripe"))
+                    .await
+                    .is_ok()
+            );
+        }
+        let one_more = wraps
+            .wrap_for_person(&person.ctx(&bed), of_person("payments/stripe"))
+            .await;
+        assert_eq!(refused(one_more).0, Code::RateLimited);
+        bed.clock.advance(TimeDelta::minutes(60));
+        let person = person.signs_in(&bed).await;
+        assert!(
+            wraps
+                .wrap_for_person(&person.ctx(&bed), of_person("payments/stripe"))
+                .await
+                .is_ok()
         );
     }
 }

@@ -43,6 +43,15 @@ const LARGEST_COPIED_CONTEXT: usize = 8 * 1024;
 /// whole batch, so what merely is not there is no error.
 pub type LookUp = Arc<dyn Fn(&mut Db) -> aim_store::Result<()> + Send + Sync>;
 
+/// The part of the server within which a decision is asked for, because that part acts on it.
+#[derive(Clone)]
+pub struct Within {
+    /// Its name, which the record of the decision has as the fact `within`.
+    pub part: &'static str,
+    /// What is looked up with the decision, if it approves.
+    pub look_up: Option<LookUp>,
+}
+
 /// An action that waits for its decision.
 #[derive(Clone)]
 pub struct Item {
@@ -62,8 +71,8 @@ pub struct Item {
     pub context: Map<String, Value>,
     /// Whether a person shall approve it in any case.
     pub approval_requested: bool,
-    /// What is looked up with the decision, if it approves.
-    pub look_up: Option<LookUp>,
+    /// Which part of the server acts on the decision; none where the agent itself does.
+    pub within: Option<Within>,
     /// The decision on the snapshot in memory; it holds if the transaction finds that one current.
     prepared: Option<(Arc<LiveSnapshot>, Prepared)>,
 }
@@ -123,7 +132,7 @@ impl Item {
             resource: None,
             context: Map::new(),
             approval_requested: false,
-            look_up: None,
+            within: None,
             prepared: None,
         }
     }
@@ -279,7 +288,7 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
             Some(snapshot) => {
                 let decided = decide_one(inner, item, snapshot, &mut writes)?;
                 if decided.verdict.outcome == Outcome::Approved
-                    && let Some(look_up) = &item.look_up
+                    && let Some(look_up) = item.within.as_ref().and_then(|within| within.look_up.as_ref())
                 {
                     look_up(db)?;
                 }
@@ -415,7 +424,7 @@ fn prepare(
     };
     let verdict = &decided.verdict;
     // No digest of the inputs stands here: they are committed to under a salt, so that erased ones cannot be guessed.
-    let facts = json!({
+    let mut facts = json!({
         "capability": item.action.as_str(),
         "reasons": reason_codes,
         "credential": credential_text,
@@ -424,6 +433,9 @@ fn prepare(
         "severity": verdict.severity,
         "snapshot_sha256": hex(&live.digest),
     });
+    if let (Some(within), Some(facts)) = (&item.within, facts.as_object_mut()) {
+        facts.insert("within".to_owned(), within.part.into());
+    }
     let entry = aim_audit::seal(Entry {
         organization: ctx.organization,
         at: ctx.now,

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::{
-    batch::{Decided, DecisionQueue, Item, LookUp},
+    batch::{Decided, DecisionQueue, Item, Within},
     model::{
         ActionRequest, AuditPlace, DecisionFilter, DecisionList, DecisionView, ResultReport, ResultView,
         ReviewRequest,
@@ -56,20 +56,21 @@ impl VerificationService {
         scheme: &'static str,
         action: ActionRequest,
     ) -> Result<DecisionView> {
-        self.verify_and(ctx, nonce, scheme, action, None).await
+        self.verify_within(None, ctx, nonce, scheme, action).await
     }
 
-    /// As [`Self::verify`]; if the action is approved, `look_up` runs in the transaction of the decision.
+    /// As [`Self::verify`], for a part of the server that acts on the decision itself: its name stands in the record of the
+    /// decision, where no caller can write. If the action is approved, `look_up` runs in the transaction of the decision.
     ///
     /// # Errors
     /// As [`Self::verify`].
-    pub async fn verify_and(
+    pub async fn verify_within(
         &self,
+        within: Option<Within>,
         ctx: &Ctx,
         nonce: Option<NonceClaim>,
         scheme: &'static str,
         action: ActionRequest,
-        look_up: Option<LookUp>,
     ) -> Result<DecisionView> {
         let Actor::Agent { id: agent, .. } = ctx.actor else {
             return Err(Error::new(
@@ -82,7 +83,7 @@ impl VerificationService {
         item.resource.clone_from(&action.resource);
         item.context = action.context;
         item.approval_requested = action.approval_requested;
-        item.look_up = look_up;
+        item.within = within;
         let decided = self.queue.decide(item).await?;
         Ok(view_of_new(ctx, agent, action.action, action.resource, decided))
     }

@@ -288,7 +288,12 @@ fn failed(
     let entry = Entry::event(ctx, "secret.refresh_failed")
         .target("secret", draft.row.id)
         .outcome(if failure.is_passing { "retried" } else { "refused" })
-        .facts(json!({"version": attempt.version, "failures": failures, "next_at": next_at}))
+        .facts(json!({
+            "version": attempt.version,
+            "failures": failures,
+            "next_at": next_at,
+            "answer_lost": failure.is_uncertain,
+        }))
         .details(json!({"path": path.as_str(), "reason": reason}));
     aim_audit::append(db, vec![entry])?;
     Ok(reply(path, RefreshOutcome::Failed, current, row))

@@ -1,7 +1,7 @@
 //! The use cases of reveals: one transaction each, and the value leaves only when its record is durable.
 
 use aim_audit::Entry;
-use aim_core::{Actor, Code, Ctx, Error, PageRequest, Result, SessionId, UserId};
+use aim_core::{Actor, Code, Ctx, Error, OrganizationId, PageRequest, Result, SessionId, UserId};
 use aim_crypto::sealing::{self, SealingError, SecretInfo};
 use aim_store::Db;
 use chrono::TimeDelta;
@@ -297,6 +297,43 @@ fn check_rate(db: &mut Db, ctx: &Ctx, person: Person) -> aim_store::Result<()> {
             let error = Error::new(Code::RateLimited, detail);
             Err(error.retry_after(u64::try_from(wait).unwrap_or(1)).into())
         }
+    }
+}
+
+/// Refuses to hand a value to whoever brings something that a person made: that is as good as showing it, and so obeys the
+/// same setting. Where a second person is wanted there is none to ask.
+///
+/// # Errors
+/// `resource.state` where values are not shown for a reason alone.
+pub(crate) fn refuse_unless_shown(db: &mut Db, organization: OrganizationId) -> aim_store::Result<()> {
+    let mode =
+        store::settings(db, organization)?.map_or(RevealMode::Off, |(mode, ..)| RevealMode::parse(&mode));
+    let why = match mode {
+        RevealMode::Reason => return Ok(()),
+        RevealMode::Off => "this organisation shows values to nobody",
+        RevealMode::SecondPerson => "this organisation shows values with a second person's approval alone",
+    };
+    let detail = format!(
+        "{why}, and whoever brings this token would see one: name the agent that it is for, or let an agent make it that may read the secret"
+    );
+    Err(Error::new(Code::StateConflict, detail).into())
+}
+
+/// Refuses a person who signed in too long ago. A key has not signed in.
+///
+/// # Errors
+/// `auth.forbidden`.
+pub(crate) fn refuse_old_sign_in(db: &mut Db, ctx: &Ctx) -> aim_store::Result<()> {
+    match &ctx.actor {
+        Actor::User { id, session, .. } => check_sign_in(
+            db,
+            ctx,
+            Person {
+                id: *id,
+                session: *session,
+            },
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,9 @@
 use aim_core::{Code, Role};
 use aim_premium::access::model::{AccessQuery, SummaryQuery};
 use aim_testkit::{seed_agent, seed_organization};
+use aim_violations::VerificationService;
 use chrono::TimeDelta;
+use serde_json::json;
 
 use super::{Audit, HOME};
 use crate::bed::{Bed, refused};
@@ -295,5 +297,42 @@ async fn another_tenant_and_agents_see_nothing_of_it() {
         let agent = bed.as_agent();
         let refusal = audit.service.list(&agent, &AccessQuery::default()).await;
         assert_eq!(refused(refusal).0, Code::Forbidden);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_asks_for_the_action_alone_cannot_write_a_delivery_into_the_list() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put(LIVE, "one").await;
+        bed.clock.advance(TimeDelta::seconds(1));
+        let forged = serde_json::from_value(json!({
+            "action": "secret:read",
+            "resource": LIVE,
+            "context": {"secret": {"version": 7, "seal_to": "x", "delivery": "sealed_after_approval", "within": "vault"}},
+        }));
+        let decision = VerificationService::new(&bed.kernel)
+            .verify(&audit.ctx_of(&bed.agent), None, "rfc9421", forged.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(decision.status, "approved");
+        bed.clock.advance(TimeDelta::seconds(1));
+        audit.read(LIVE).await;
+        let accesses = audit.accesses().await;
+        let seen: Vec<_> = accesses
+            .iter()
+            .map(|access| {
+                (
+                    access.outcome.as_str(),
+                    access.delivery.as_deref(),
+                    access.version,
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [("approved", Some("sealed"), Some(1)), ("approved", None, Some(1))]
+        );
+        assert_eq!(accesses[1].decision_id, Some(decision.id));
     }
 }

@@ -1,13 +1,18 @@
 //! What is out of the ordinary becomes a finding, and what is ordinary does not.
 
-use aim_core::Role;
+use aim_core::{Code, Role};
 use aim_decision::Severity;
 use aim_premium::access::settings::Thresholds;
 use aim_testkit::seed_agent;
+use aim_threats::model::PutPolicies;
 use chrono::TimeDelta;
+use serde_json::{Value, json};
 
 use super::{Audit, pair};
-use crate::bed::{Bed, refused};
+use crate::{
+    bed::{Bed, refused},
+    wraps,
+};
 
 const LIVE: &str = "payments/stripe/live";
 
@@ -215,4 +220,62 @@ async fn a_detector_that_is_off_finds_nothing_and_a_finding_outlives_its_detecto
         };
         assert_eq!(refused(unknown.parse(&[])).1, "detector");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrap_token_that_is_brought_twice_is_a_finding_and_an_alert_and_stops_no_agent() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put(LIVE, "v").await;
+        let wrap = async |body: Value| wraps::made(&bed, body).await;
+        let view = wrap(json!({"path": LIVE, "reason": "the first start", "for_agent": bed.agent.id})).await;
+        let agent = bed.as_agent();
+        wraps::unwrapped(&bed, &agent, &view.token).await.unwrap();
+        assert_eq!(audit.found().await, [], "once is what it is for");
+        for _ in 0..2 {
+            let again = wraps::unwrapped(&bed, &agent, &view.token).await;
+            assert_eq!(refused(again).0, Code::WrapUsed);
+        }
+        assert_eq!(
+            audit.found().await,
+            [pair("secret_wrap_reused", &view.wrap.wrap_id)]
+        );
+        let finding = &audit.findings().await[0];
+        assert_eq!((finding.severity, finding.count), (Severity::High, 2));
+        assert!(
+            finding.summary.contains(LIVE) && finding.summary.contains("rotate the secret"),
+            "{}",
+            finding.summary
+        );
+        assert_eq!(finding.evidence.values["path"], LIVE);
+        assert_eq!(finding.evidence.values["wrap_id"], json!(view.wrap.wrap_id));
+        assert!(
+            finding.evidence.values["used_at"].is_string(),
+            "{:?}",
+            finding.evidence
+        );
+        assert_eq!(finding.title, "Wrap token used twice");
+        assert_eq!(alerts(&bed, "high").await, 1);
+
+        // Which of the two was meant to have it is not known, so that it cannot be made to stop one.
+        let put = PutPolicies {
+            responses: [("secret_wrap_reused".to_owned(), "suspend".to_owned())].into(),
+        };
+        let set = audit.threats.put_policies(&bed.as_role(Role::Admin), put).await;
+        assert_eq!(refused(set).1, "responses.secret_wrap_reused");
+        // And who does not want to hear of it does not.
+        audit.set("secret_wrap_reused", "off").await;
+        let view = wrap(json!({"path": LIVE, "reason": "the first start"})).await;
+        let nobody = wraps::nobody(&bed);
+        wraps::unwrapped(&bed, &nobody, &view.token).await.unwrap();
+        let _ = wraps::unwrapped(&bed, &nobody, &view.token).await.unwrap_err();
+        assert_eq!((audit.findings().await.len(), alerts(&bed, "high").await), (1, 1));
+    }
+}
+
+/// How many alerts of this severity there are.
+async fn alerts(bed: &Bed, severity: &str) -> i64 {
+    let alerts =
+        format!("SELECT count(*) FROM alerts WHERE kind = 'threat_finding' AND severity = '{severity}'");
+    bed.database.count(&alerts).await
 }
