@@ -10,6 +10,7 @@
     reason = "tests and what they share"
 )]
 
+mod canary;
 mod catalogue;
 mod crash;
 mod disk_full;

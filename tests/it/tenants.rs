@@ -2,8 +2,10 @@
 //! list, a count, a file, a filter or the audit log.
 
 use aim_core::Role;
-use aim_tests::{Caller, TenantOf, TestAgent, TestApp};
+use aim_crypto::token::{IssuedToken, TokenKind};
+use aim_tests::{Answer, Caller, TenantOf, TestAgent, TestApp};
 use chrono::TimeDelta;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// An organisation after a day of work.
@@ -419,5 +421,319 @@ async fn policies_suspensions_and_limits_of_one_organisation_leave_the_other_alo
         assert_ne!(alpha.tenant.id(), beta.tenant.id());
         let report = app.audit().await;
         assert!(report.intact, "{report:?}");
+    }
+}
+
+/// What beta has in its vault, by the handles of it.
+struct Handles {
+    path: String,
+    decision: String,
+    agent: String,
+    key: String,
+    key_token: String,
+    namespace: String,
+    reveal: String,
+    wrap: String,
+    bait: String,
+    value: String,
+}
+
+impl Handles {
+    /// Of things that are there.
+    async fn of(busy: &Busy<'_>) -> Self {
+        let administrator = &busy.administrator;
+        let (path, bait) = ("payments/beta-key".to_owned(), "payments/beta-bait".to_owned());
+        for value in ["an older value", "beta-value of the vault"] {
+            let secret = json!({"kind": "api_key", "fields": {"value": value}});
+            let target = format!("/api/v1/vault/secrets/{path}");
+            let _ = administrator.put(&target, &secret).await.expect(201);
+        }
+        let seed = json!({"paths": [bait], "shape": "stripe"});
+        let _ = administrator
+            .post("/api/v1/vault/honeytokens", &seed)
+            .await
+            .expect(201);
+        let new = json!({"name": "ci", "capabilities": ["db:read"], "expires_in_days": 3});
+        let key = administrator.post(&busy.agent.path("/api-keys"), &new).await;
+        let _ = key.expect(201);
+        let new = json!({"agentId": busy.agent.id, "namespace": "beta-creds", "operations": ["read"]});
+        let namespace = administrator.post("/api/v1/secrets/namespaces", &new).await;
+        let _ = namespace.expect(201);
+        let mode = json!({"mode": "second_person"});
+        let settings = "/api/v1/vault/reveal-settings";
+        let _ = administrator.put(settings, &mode).await.expect(200);
+        let ask = json!({"path": path, "reason": "somebody has to look at it"});
+        let reveal = administrator.post("/api/v1/vault/reveal", &ask).await.expect(202);
+        let mode = json!({"mode": "reason"});
+        let _ = administrator.put(settings, &mode).await.expect(200);
+        let wrap = administrator.post("/api/v1/vault/wrap", &ask).await;
+        let _ = wrap.expect(201);
+        Self {
+            path,
+            decision: busy.pending["id"].as_str().unwrap().to_owned(),
+            agent: busy.agent.id.to_string(),
+            key: key.member("id"),
+            key_token: key.member("api_key"),
+            namespace: namespace.member("id"),
+            reveal: reveal["reveal"]["id"].as_str().unwrap().to_owned(),
+            wrap: wrap.member("token"),
+            bait,
+            value: "beta-value of the vault".to_owned(),
+        }
+    }
+
+    /// Of the same form, and of nothing.
+    fn unknown(app: &TestApp) -> Self {
+        let id = || aim_core::id::uuid_at(app.now()).to_string();
+        let token = |kind| {
+            let token = IssuedToken::generate(kind).unwrap();
+            token.text().expose().to_owned()
+        };
+        Self {
+            path: "payments/no-such1".to_owned(),
+            decision: id(),
+            agent: id(),
+            key: id(),
+            key_token: token(TokenKind::custom("aim_agent_")),
+            namespace: id(),
+            reveal: id(),
+            wrap: token(TokenKind::Long("aim_wrap_")),
+            bait: "payments/no-such12".to_owned(),
+            value: "a value that nobody has".to_owned(),
+        }
+    }
+
+    /// The answer without what differs in any case: the request's id, and the handles where they are repeated.
+    fn without(&self, answer: &Answer) -> (u16, String) {
+        let mut text = answer.text_without_request_id();
+        for (place, handle) in [
+            &self.bait,
+            &self.path,
+            &self.decision,
+            &self.agent,
+            &self.key,
+            &self.namespace,
+            &self.reveal,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            text = text.replace(handle.as_str(), &format!("HANDLE-{place}"));
+        }
+        (answer.status, text)
+    }
+
+    /// All that an administrator can try with them: method, target and body.
+    fn tries(&self, own_agent: &str) -> Vec<(Method, String, Option<Value>)> {
+        let Self {
+            path,
+            agent,
+            key,
+            namespace,
+            reveal,
+            wrap,
+            bait,
+            ..
+        } = self;
+        let version = || json!({"path": path, "version": 1});
+        let why = "somebody has to look at it";
+        // The public key of RFC 9180 appendix A.1.1.
+        let unwrap = json!({"token": wrap, "seal_to": "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0"});
+        let namespaces = "secrets/namespaces";
+        let credential = || json!({"encryptedBlob": "eyJhIjoxfQ"});
+        [
+            ("GET", format!("vault/secrets/{path}"), None),
+            ("DELETE", format!("vault/secrets/{path}"), None),
+            ("DELETE", format!("vault/secrets/{path}?version=1"), None),
+            ("POST", "vault/undelete".to_owned(), Some(version())),
+            ("POST", "vault/destroy".to_owned(), Some(version())),
+            ("POST", "vault/rollback".to_owned(), Some(version())),
+            ("GET", format!("vault/diff?path={path}&from=1&to=2"), None),
+            ("POST", "vault/refresh".to_owned(), Some(json!({"path": path}))),
+            (
+                "POST",
+                "vault/reveal".to_owned(),
+                Some(json!({"path": path, "reason": why})),
+            ),
+            (
+                "POST",
+                "vault/wrap".to_owned(),
+                Some(json!({"path": path, "reason": why})),
+            ),
+            (
+                "POST",
+                "vault/wrap".to_owned(),
+                Some(json!({"path": path, "reason": why, "version": 2})),
+            ),
+            (
+                "POST",
+                "vault/wrap/lookup".to_owned(),
+                Some(json!({"token": wrap})),
+            ),
+            ("POST", "vault/wrap/unwrap".to_owned(), Some(unwrap)),
+            ("GET", format!("vault/reveals/{reveal}"), None),
+            ("POST", format!("vault/reveals/{reveal}/approve"), Some(json!({}))),
+            ("POST", format!("vault/reveals/{reveal}/reject"), Some(json!({}))),
+            ("POST", format!("vault/reveals/{reveal}/take"), Some(json!({}))),
+            ("DELETE", format!("vault/honeytokens/{bait}"), None),
+            ("GET", format!("agents/{agent}/api-keys"), None),
+            (
+                "POST",
+                format!("agents/{agent}/api-keys/{key}/rotate"),
+                Some(json!({})),
+            ),
+            ("DELETE", format!("agents/{agent}/api-keys/{key}"), None),
+            (
+                "POST",
+                format!("agents/{own_agent}/api-keys/{key}/rotate"),
+                Some(json!({})),
+            ),
+            ("DELETE", format!("agents/{own_agent}/api-keys/{key}"), None),
+            ("GET", format!("{namespaces}/{namespace}"), None),
+            (
+                "POST",
+                format!("{namespaces}/{namespace}/credentials"),
+                Some(credential()),
+            ),
+            (
+                "POST",
+                format!("{namespaces}/{namespace}/rotate"),
+                Some(credential()),
+            ),
+            ("DELETE", format!("{namespaces}/{namespace}"), None),
+        ]
+        .into_iter()
+        .map(|(method, path, body)| (method.parse().unwrap(), format!("/api/v1/{path}"), body))
+        .collect()
+    }
+
+    /// What answers 200, and with nothing in it.
+    fn looks(&self) -> Vec<(Method, String, Option<Value>)> {
+        let Self {
+            path,
+            agent,
+            value,
+            key_token,
+            ..
+        } = self;
+        [
+            ("GET", format!("vault/access?path={path}"), None),
+            ("GET", format!("vault/access?agent_id={agent}"), None),
+            ("GET", format!("vault/access/summary?path={path}"), None),
+            ("GET", format!("vault/reveals?path={path}"), None),
+            ("GET", format!("vault/secrets?prefix={path}"), None),
+            ("GET", format!("agent-api-keys?agent_id={agent}"), None),
+            (
+                "POST",
+                "agent-api-keys/recognise".to_owned(),
+                Some(json!({"token": key_token})),
+            ),
+            (
+                "POST",
+                "vault/find-value".to_owned(),
+                Some(json!({"value": value})),
+            ),
+        ]
+        .into_iter()
+        .map(|(method, path, body)| (method.parse().unwrap(), format!("/api/v1/{path}"), body))
+        .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_handle_of_another_organisations_vault_is_an_unknown_one() {
+    for app in TestApp::on_each().await {
+        if !app.is_premium() {
+            return;
+        }
+        let [alpha, beta] = both(&app).await;
+        let (theirs, none) = (Handles::of(&beta).await, Handles::unknown(&app));
+        app.catch_up().await;
+        // Alpha may show values: what it is refused is not for that.
+        let mode = json!({"mode": "reason"});
+        let settings = "/api/v1/vault/reveal-settings";
+        let _ = alpha.administrator.put(settings, &mode).await.expect(200);
+        let own = alpha.agent.id.to_string();
+        for (there, nowhere) in theirs.tries(&own).into_iter().zip(none.tries(&own)) {
+            let ask = async |(method, target, body): &(Method, String, Option<Value>)| {
+                alpha
+                    .administrator
+                    .send(method.clone(), target, body.as_ref())
+                    .await
+            };
+            let what = format!("{} {}", there.0, there.1);
+            let (foreign, unknown) = (ask(&there).await, ask(&nowhere).await);
+            assert_eq!(foreign.status, 404, "{what}: {}", foreign.text);
+            assert_eq!(theirs.without(&foreign), none.without(&unknown), "{what}");
+        }
+        for (there, nowhere) in theirs.looks().into_iter().zip(none.looks()) {
+            let what = format!("{} {}", there.0, there.1);
+            let foreign = alpha
+                .administrator
+                .send(there.0, &there.1, there.2.as_ref())
+                .await;
+            let unknown = alpha
+                .administrator
+                .send(nowhere.0, &nowhere.1, nowhere.2.as_ref())
+                .await;
+            assert_eq!(foreign.status, 200, "{what}: {}", foreign.text);
+            assert_eq!(theirs.without(&foreign), none.without(&unknown), "{what}");
+        }
+        // An agent that may read everything of its own organisation.
+        let _ = alpha.agent.grant(json!({"capability": "secret:read"})).await;
+        let seal_to = "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0";
+        for body in [
+            |of: &Handles, seal_to: &str| ("reads", json!({"path": of.path, "seal_to": seal_to})),
+            |of: &Handles, seal_to: &str| {
+                let body = json!({"path": of.path, "seal_to": seal_to, "decision_id": of.decision});
+                ("reads", body)
+            },
+            |of: &Handles, seal_to: &str| ("wrap/unwrap", json!({"token": of.wrap, "seal_to": seal_to})),
+            |of: &Handles, _: &str| ("wrap", json!({"path": of.path})),
+        ] {
+            let ask = async |of: &Handles| {
+                let (route, body) = body(of, seal_to);
+                let answer = alpha.agent.post(&format!("/api/v1/vault/{route}"), &body).await;
+                (of.without(&answer), route)
+            };
+            let ((foreign, route), (unknown, _)) = (ask(&theirs).await, ask(&none).await);
+            assert_eq!(foreign.0, 404, "{route}: {}", foreign.1);
+            assert_eq!(foreign, unknown, "{route}");
+        }
+        // A write to the same path, an import into it and a restore of it are about one's own.
+        let items =
+            json!({"items": [{"path": theirs.path, "kind": "api_key", "fields": {"value": "alpha's"}}]});
+        let imported = alpha
+            .administrator
+            .post("/api/v1/vault/import", &items)
+            .await
+            .expect(200);
+        assert_eq!(imported["new"], 1, "{imported}");
+
+        // And all of it is as it was.
+        let administrator = &beta.administrator;
+        let kept = administrator
+            .get(&format!("/api/v1/vault/secrets/{}", theirs.path))
+            .await
+            .expect(200);
+        let states: Vec<_> = kept["versions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|version| &version["state"])
+            .collect();
+        assert_eq!(states, ["active", "active"], "{kept}");
+        let reveal = administrator
+            .get(&format!("/api/v1/vault/reveals/{}", theirs.reveal))
+            .await
+            .expect(200);
+        assert_eq!(reveal["state"], "pending");
+        let lookup = json!({"token": theirs.wrap});
+        let found = app
+            .anonymous()
+            .post("/api/v1/vault/wrap/lookup", &lookup)
+            .await
+            .expect(200);
+        assert_eq!(found["creation_path"], theirs.path);
     }
 }

@@ -495,6 +495,14 @@ async fn a_token_hands_a_secret_over_once(scene: Scene) {
     scene
         .aim_by("", &["vault", "wrap", "private/key", "--agent", "reader"], "")
         .refused(&["may not read private/key", "(decision "]);
+    let slow = json!({"capability": "secret:read", "effect": "require_approval", "scope": {"resources": ["slow/*"]}});
+    let _ = scene
+        .node
+        .post(&format!("/api/v1/agents/{reader}/capabilities"), slow)
+        .await;
+    scene
+        .aim_by("", &["vault", "wrap", "slow/key", "--agent", "reader"], "")
+        .refused(&["a person has to approve the read of slow/key", "(decision "]);
     let _ = scene.vault(&["seal"], "");
     scene.vault(&wrap, "").refused(&["[503 vault.sealed"]);
     scene.is_clean(&["aim_wrap_"]);

@@ -72,7 +72,13 @@ impl Reply {
     /// [`Error::Refused`] with the problem, or [`Error::UnexpectedAnswer`].
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         self.checked()?;
-        serde_json::from_slice(&self.body).map_err(|error| Error::UnexpectedAnswer {
+        // 204 has no content: done, and nothing to say of it.
+        let body = if self.status == 204 {
+            b"null"
+        } else {
+            self.body.as_slice()
+        };
+        serde_json::from_slice(body).map_err(|error| Error::UnexpectedAnswer {
             status: self.status,
             reason: error.to_string(),
         })

@@ -2,9 +2,10 @@
 
 use std::io::{self, Read as _, Write as _};
 
-use aim_client::{AgentIdentity, Client, KeyFolder, SecretString};
+use aim_client::{AgentIdentity, Client, Decision, KeyFolder, Reply, SecretError, SecretString};
 use clap::Args;
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -74,11 +75,27 @@ impl WrapArguments {
             "for_agent": self.for_agent,
             "reason": self.reason,
         });
-        client
-            .call(Method::POST, "/api/v1/vault/wrap", Some(&body))
-            .await
-            .map_err(|error| error.to_string())
+        let made = async {
+            let reply = client.send(client.prepare(Method::POST, "/api/v1/vault/wrap", Some(&body))?);
+            Ok(made(&reply.await?, &self.path))
+        };
+        made.await.map_err(|error: aim_client::Error| error.to_string())?
     }
+}
+
+/// The token, or why there is none: an agent's wish is decided as a read is, and answered with the decision.
+fn made(reply: &Reply, path: &str) -> Result<Value, String> {
+    #[derive(Deserialize)]
+    struct Decided {
+        decision: Box<Decision>,
+    }
+    let path = path.to_owned();
+    let refusal = match (reply.status, serde_json::from_slice::<Decided>(&reply.body)) {
+        (202, Ok(Decided { decision })) => SecretError::Pending { path, decision },
+        (403, Ok(Decided { decision })) => SecretError::Denied { path, decision },
+        _ => return reply.json().map_err(|error| error.to_string()),
+    };
+    Err(refusal.to_string())
 }
 
 impl UnwrapArguments {

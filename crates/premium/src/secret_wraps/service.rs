@@ -323,10 +323,16 @@ fn use_once(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<Use> {
     } else {
         ("secret.wrap_reused", "refused")
     };
+    // The access audit lists what was handed over, and how; what was not is no access.
+    let facts = if first {
+        json!({"version": row.version, "delivery": "unwrapped"})
+    } else {
+        json!({"version": row.version, "used_at": row.used_at})
+    };
     let mut entry = Entry::event(ctx, event)
         .target("secret_wrap", row.id)
         .outcome(outcome)
-        .facts(json!({"version": row.version, "used_at": row.used_at}))
+        .facts(facts)
         .details(json!({"path": row.path, "source_ip": ctx.source_ip}));
     if let Actor::Agent { id, .. } = &ctx.actor {
         entry = entry.agent(*id);

@@ -395,16 +395,28 @@ fn record(
     row: &RevealRow,
     sealed: bool,
 ) -> aim_store::Result<()> {
+    let mut facts = json!({
+        "reveal": row.id,
+        "version": row.version,
+        "asked_by": row.asked_by,
+        "approved_by": row.answered_by.filter(|_| row.state != RevealState::Rejected.as_str()),
+        "sealed": sealed,
+    });
+    // The access audit lists what was handed over, and how.
+    if row.taken_at.is_some()
+        && let Some(facts) = facts.as_object_mut()
+    {
+        facts.insert("delivery".to_owned(), "revealed".into());
+    }
     let entry = Entry::event(ctx, event)
         .target("secret", row.secret_id)
-        .facts(json!({
-            "reveal": row.id,
-            "version": row.version,
-            "asked_by": row.asked_by,
-            "approved_by": row.answered_by.filter(|_| row.state != RevealState::Rejected.as_str()),
-            "sealed": sealed,
-        }))
-        .details(json!({"path": row.path, "reason": row.reason, "note": row.note}));
+        .facts(facts)
+        .details(json!({
+            "path": row.path,
+            "reason": row.reason,
+            "note": row.note,
+            "source_ip": ctx.source_ip,
+        }));
     aim_audit::append(db, vec![entry])?;
     Ok(())
 }

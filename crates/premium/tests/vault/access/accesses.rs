@@ -1,14 +1,21 @@
 //! Who took what: rows and numbers.
 
 use aim_core::{Code, Role};
-use aim_premium::access::model::{AccessQuery, SummaryQuery};
+use aim_premium::{
+    access::model::{AccessQuery, SummaryQuery},
+    vault::reveals::model::RevealMode,
+};
 use aim_testkit::{seed_agent, seed_organization};
 use aim_violations::VerificationService;
 use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{Audit, HOME};
-use crate::bed::{Bed, refused};
+use crate::{
+    bed::{Bed, refused},
+    reveals::Person,
+    wraps,
+};
 
 const LIVE: &str = "payments/stripe/live";
 
@@ -334,5 +341,44 @@ async fn an_agent_that_asks_for_the_action_alone_cannot_write_a_delivery_into_th
             [("approved", Some("sealed"), Some(1)), ("approved", None, Some(1))]
         );
         assert_eq!(accesses[1].decision_id, Some(decision.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_saw_and_what_a_token_handed_over_is_listed_with_who_took_it() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put(LIVE, "one").await;
+        bed.clock.advance(TimeDelta::seconds(1));
+        let person = Person::signed_in(&bed, bed.organization).await;
+        person.sets(&bed, RevealMode::Reason).await;
+        let ask =
+            serde_json::from_value(json!({"path": LIVE, "reason": "the provider wants it on the phone"}));
+        let _ = bed.vault.reveal(&person.ctx(&bed), ask.unwrap()).await.unwrap();
+        bed.clock.advance(TimeDelta::seconds(1));
+        let view = wraps::made(&bed, json!({"path": LIVE, "reason": "the first start"})).await;
+        let nobody = wraps::nobody(&bed);
+        wraps::unwrapped(&bed, &nobody, &view.token).await.unwrap();
+        let _ = wraps::unwrapped(&bed, &nobody, &view.token).await.unwrap_err();
+        let accesses = audit.accesses().await;
+        let seen: Vec<_> = accesses
+            .iter()
+            .map(|access| {
+                let kind = access.actor.split(':').next().unwrap_or_default();
+                (
+                    kind,
+                    access.delivery.as_deref(),
+                    access.version,
+                    access.outcome.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("anonymous", Some("unwrapped"), Some(1), "approved"),
+                ("user", Some("revealed"), Some(1), "approved")
+            ]
+        );
     }
 }
