@@ -317,7 +317,7 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
         ("find-value", json!({"value": canary.text})),
         (
             "import",
-            json!({"format": "env", "text": format!("KEY={}\n", twin.text), "under": "payments/", "lowercase": true}),
+            json!({"format": "env", "text": format!("NEW={}\n", twin.text), "mapping": {"prefix": "payments/", "lowercase": true}}),
         ),
         (
             "import",

@@ -21,6 +21,7 @@ mod malformed;
 mod matrix;
 mod memory;
 mod process;
+mod refresh_crash;
 mod replay;
 mod run;
 #[cfg(feature = "premium")]

@@ -165,6 +165,11 @@ impl Installation {
         self.settings.push((variable, value.into()));
     }
 
+    /// Writes the configuration file of nodes that are started from now on, for what no variable can say: lists.
+    pub fn configure(&self, text: &str) {
+        std::fs::write(self.folder.join("aim.toml"), text).expect("the configuration file");
+    }
+
     /// `aim init`.
     pub fn set_up(&mut self) {
         let output = self.run(

@@ -540,7 +540,7 @@ impl Handles {
         // The public key of RFC 9180 appendix A.1.1.
         let unwrap = json!({"token": wrap, "seal_to": "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0"});
         let namespaces = "secrets/namespaces";
-        let credential = || json!({"encryptedBlob": "eyJhIjoxfQ"});
+        let credential = || json!({"encryptedBlob": "eyJhIjoxfQ=="});
         [
             ("GET", format!("vault/secrets/{path}"), None),
             ("DELETE", format!("vault/secrets/{path}"), None),

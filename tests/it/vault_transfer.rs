@@ -246,11 +246,23 @@ async fn engine(request: HttpRequest) -> HttpResponse {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_vault_is_taken_over_with_its_versions() {
+async fn another_vault_is_taken_over_with_its_versions_on_sqlite() {
+    if composition::edition_name() == "premium" {
+        another_vault_is_taken_over_with_its_versions(Scene::new(Installation::sqlite()).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_vault_is_taken_over_with_its_versions_on_postgres() {
     if composition::edition_name() != "premium" {
         return;
     }
-    let scene = Scene::new(Installation::sqlite()).await;
+    if let Some(installation) = Installation::postgres().await {
+        another_vault_is_taken_over_with_its_versions(Scene::new(installation).await).await;
+    }
+}
+
+async fn another_vault_is_taken_over_with_its_versions(scene: Scene) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = HttpServer::new(|| App::new().default_service(web::to(engine)))

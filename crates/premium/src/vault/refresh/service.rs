@@ -131,6 +131,9 @@ impl VaultService {
                 let id = ctx.new_id();
                 watched.attempt_at = Some(ctx.now);
                 watched.attempt_id = Some(id);
+                // Whoever dies from here on leaves a refresh that is due as soon as it counts as lost, also one that somebody
+                // asked for long before its time.
+                watched.next_at = Some(ctx.now + ABANDONED);
                 store::save(db, &watched)?;
                 let version = draft.row.current_version;
                 let (_, fields, _) = values_of(db, &ctx, draft.row.id, &keys, &path, version)?;
