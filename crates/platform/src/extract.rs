@@ -312,7 +312,7 @@ pub fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        let text = inner.to_string();
+        let text = without_values(&inner.to_string());
         if inner.classify() == serde_json::error::Category::Data {
             Error::field(shortened(&field_at_fault(&path, &text)), shortened(&text))
         } else {
@@ -325,6 +325,21 @@ pub fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     json.end()
         .map_err(|error| Error::new(Code::RequestInvalid, format!("after the JSON value: {error}")))?;
     Ok(value)
+}
+
+/// serde's message without what the client sent as a value, which may be a secret in the wrong place: what was sent is known
+/// to the client, and answers are kept in places where bodies are not. Names of fields stay.
+fn without_values(text: &str) -> String {
+    let kinds = ["invalid type: ", "invalid value: ", "unknown variant"];
+    let Some(rest) = kinds.iter().find_map(|start| text.strip_prefix(start)) else {
+        return text.to_owned();
+    };
+    let start = text.strip_suffix(rest).unwrap_or_default();
+    // `string "…", expected …`, and "`…`, expected …"; the last one, because the value may say it too.
+    let kind = rest.split(['"', '`']).next().unwrap_or_default().trim_end();
+    let kind = kind.split(", ").next().unwrap_or_default();
+    let expected = rest.rfind(", expected ").map_or("", |at| rest.split_at(at).1);
+    format!("{start}{kind}{expected}")
 }
 
 /// The field that serde's message is about: its path, with the member that the message names where the
@@ -527,6 +542,43 @@ mod tests {
             assert_eq!(error.field.as_deref(), Some(field), "{body}: {error:?}");
         }
         assert_eq!(refused("{").code, Code::RequestInvalid);
+    }
+
+    #[test]
+    fn what_was_sent_as_a_value_is_not_quoted() {
+        for (body, said) in [
+            (r#""canary""#, "invalid type: string, expected struct Outer"),
+            (
+                r#"{"name":["canary"]}"#,
+                "invalid type: sequence, expected a string",
+            ),
+            (r#"{"name":4711}"#, "invalid type: integer, expected a string"),
+            (
+                r#"{"name":"a","inner":"canary, expected `canary` field \"canary"}"#,
+                "invalid type: string, expected struct Inner",
+            ),
+            (
+                r#"{"name":"a","inner":{"name":"b","tags":"`canary` field"}}"#,
+                "invalid type: string, expected a sequence",
+            ),
+        ] {
+            let error = refused(body);
+            assert!(error.detail.starts_with(said), "{body}: {error:?}");
+            let all = format!("{error:?}");
+            assert!(
+                !all.contains("canary") && !all.contains("4711"),
+                "{body}: {error:?}"
+            );
+        }
+        let variant = "unknown variant `canary`, expected `a` or `b` at line 1 column 9";
+        let told = "unknown variant, expected `a` or `b` at line 1 column 9";
+        assert_eq!(without_values(variant), told);
+        assert_eq!(
+            without_values("unknown variant `canary`, there are no variants"),
+            "unknown variant"
+        );
+        let field = "unknown field `under`, expected `items`";
+        assert_eq!(without_values(field), field, "a name is told");
     }
 
     #[test]

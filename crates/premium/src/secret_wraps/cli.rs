@@ -23,7 +23,8 @@ pub struct WrapArguments {
     /// How long the token is good, in seconds; at most 3600.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     ttl: i64,
-    /// The id of the agent that it is for; whoever brings it unless set.
+    /// The id of the agent that it is for. Unless set it is for whoever brings it, where the organisation shows values for a
+    /// reason or an agent makes it.
     #[arg(long, value_name = "ID")]
     for_agent: Option<String>,
     /// Why; an API key has to say it.

@@ -46,7 +46,8 @@ pub struct WrapRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 3600)]
     pub ttl_seconds: Option<i64>,
-    /// The agent that it is for: nobody else can use it. Absent: whoever brings it.
+    /// The agent that it is for: nobody else can use it. Absent: whoever brings it, where the organisation shows values for a
+    /// reason or an agent makes it.
     #[serde(default)]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub for_agent: Option<AgentId>,
