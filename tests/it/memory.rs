@@ -64,18 +64,52 @@ fn places(process: u32, needle: &str) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// Writes a secret over a connection of its own, which is closed afterwards.
-async fn write(node: &Node, api_key: &str, path: &str, value: &str) {
+/// Sends a body over a connection of its own, which is closed afterwards. Answers the status.
+async fn send(node: &Node, api_key: &str, method: Method, path: &str, body: String) -> u16 {
     let client = Client::builder()
         .server(format!("http://{}", node.address))
         .api_key(api_key.to_owned())
         .build()
         .unwrap();
+    let mut request = client.prepare(method, path, None::<&()>).unwrap();
+    request.set_header("content-type", "application/json");
+    request.body = body.into_bytes();
+    client.send(request).await.unwrap().status
+}
+
+/// Writes a secret, then sends it where it is refused: by the form, by the kind, and by the rules.
+async fn write(node: &Node, api_key: &str, path: &str, value: &str) {
     let path = format!("/api/v1/vault/secrets/{path}");
-    let body = json!({"kind": "api_key", "fields": {"value": value}});
-    let request = client.prepare(Method::PUT, &path, Some(&body)).unwrap();
-    let reply = client.send(request).await.unwrap();
-    assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
+    let whole = json!({"kind": "api_key", "fields": {"value": value}}).to_string();
+    assert_eq!(send(node, api_key, Method::PUT, &path, whole.clone()).await, 201);
+    let cut = whole.trim_end_matches('}').to_owned();
+    for (body, status) in [
+        (cut, 400),
+        (json!(value).to_string(), 422),
+        (json!({"kind": "api_key", "fields": value}).to_string(), 422),
+        (
+            json!({"kind": "api_key", "fields": {"value": value, "more": value}}).to_string(),
+            422,
+        ),
+        (
+            json!({"kind": value, "fields": {"value": value}}).to_string(),
+            422,
+        ),
+        (
+            json!({"kind": "api_key", "fields": {"value": value}, "cas": 99}).to_string(),
+            409,
+        ),
+    ] {
+        assert_eq!(
+            send(node, api_key, Method::PUT, &path, body.clone()).await,
+            status
+        );
+    }
+    let found = json!({"value": value}).to_string();
+    assert_eq!(
+        send(node, api_key, Method::POST, "/api/v1/vault/find-value", found).await,
+        200
+    );
 }
 
 async fn nothing_is_left(installation: Installation) {
