@@ -12,6 +12,7 @@ use aim_violations::VerificationService;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub mod access;
+mod agent_choice;
 pub mod agent_api_keys;
 pub mod memory;
 pub mod run;
