@@ -13,6 +13,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub mod access;
 pub mod agent_api_keys;
+mod agent_choice;
 pub mod memory;
 pub mod run;
 pub mod schema;

@@ -288,6 +288,9 @@ diesel::table! {
         created_at -> DbTime,
         expires_at -> DbTime,
         used_at -> Nullable<DbTime>,
+        reason -> Nullable<Text>,
+        revoked_at -> Nullable<DbTime>,
+        revoked_by -> Nullable<Text>,
     }
 }
 

@@ -101,7 +101,7 @@
 //! - `name="scope.resource"` makes nested members; a field without a name is not sent.
 //! - `data-type` on a field, words may be combined: `string` (default), `int`, `number`, `bool` (also for checkboxes, which
 //!   otherwise send their value when checked), `list` (lines or commas; or several checkboxes of one name), `json`,
-//!   `time` (a `datetime-local` in the viewer's time, sent as RFC 3339), `omit-empty` (left out when empty),
+//!   `base64` (a text whose bytes are sent so), `time` (a `datetime-local` in the viewer's time, sent as RFC 3339), `omit-empty` (left out when empty),
 //!   `null-empty` (null when empty).
 //! - `data-then`: `reload` (default), `goto:/path/{id}` (`{member}` from the reply), `toast:Text`, `show:#dialog` (opens the dialog;
 //!   elements in it with `data-reply="member"` are filled from the reply), `none`; several joined by `|`. Each fires the

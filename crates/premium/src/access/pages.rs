@@ -27,7 +27,10 @@ use super::{
     service::AccessService,
     settings::{Thresholds, ThresholdsView},
 };
-use crate::vault::{path::SecretPath, permission::SecretsRead};
+use crate::{
+    agent_choice::AgentChoice,
+    vault::{path::SecretPath, permission::SecretsRead, sections},
+};
 
 /// How many accesses a page shows.
 const PAGE: &str = "50";
@@ -227,11 +230,17 @@ struct AccessPage<'a> {
     numbers: Panel<Numbers>,
     findings: Panel<Vec<FindingView>>,
     names: Names,
+    /// The agents to filter by.
+    agents: AgentChoice,
     csv: String,
     filtered: bool,
 }
 
 impl AccessPage<'_> {
+    fn agent_filter(&self) -> ui::Field {
+        self.agents.filter(&self.query.agent_id)
+    }
+
     fn agent(&self, agent: &AgentId) -> Fragment {
         agent_name(&self.names, agent)
     }
@@ -269,6 +278,7 @@ async fn access_page(
         csv: query.export(),
         filtered: !query.filters().is_empty(),
         names: viewing.names(actors).await,
+        agents: service.agents_to_choose(&viewing.ctx).await?,
         query: &query,
         list,
         numbers,

@@ -18,7 +18,10 @@ use super::{
     settings::{Thresholds, ThresholdsView},
     store::{self, AccessRow, SettingsRow},
 };
-use crate::vault::{VaultService, service::refuse_agents};
+use crate::{
+    agent_choice::AgentChoice,
+    vault::{VaultService, service::refuse_agents},
+};
 
 /// How many pairs a summary names.
 const PAIRS: i64 = 100;
@@ -51,6 +54,11 @@ impl From<AccessRow> for AccessView {
 }
 
 impl AccessService {
+    /// The agents to filter by.
+    pub(super) async fn agents_to_choose(&self, ctx: &Ctx) -> Result<AgentChoice> {
+        AgentChoice::load(&self.store, ctx).await
+    }
+
     /// The use cases on this kernel's store; honeytokens are written into `vault`.
     #[must_use]
     pub fn new(kernel: &Kernel, vault: VaultService) -> Self {

@@ -10,6 +10,7 @@ use super::{
     service::{AgentApiKeyService, refuse_agents},
     store::{self, Wanted},
 };
+use crate::agent_choice::AgentChoice;
 
 /// The longest search, in characters.
 const LONGEST_SEARCH: usize = 100;
@@ -59,20 +60,10 @@ pub struct OrganizationKeyList {
 }
 
 impl AgentApiKeyService {
-    /// How many agents are offered where one is chosen.
-    pub(super) const OFFERED_AGENTS: usize = 500;
-
-    /// The agents that keys can be made for, by their names; the first [`Self::OFFERED_AGENTS`].
-    pub(super) async fn agents_to_choose(&self, ctx: &Ctx) -> Result<Vec<(AgentId, String)>> {
+    /// The agents that keys can be made for.
+    pub(super) async fn agents_to_choose(&self, ctx: &Ctx) -> Result<AgentChoice> {
         refuse_agents(ctx, AgentApiKeysRead::PERMISSION.name)?;
-        let organization = ctx.organization;
-        let most = i64::try_from(Self::OFFERED_AGENTS).unwrap_or(i64::MAX);
-        self.kernel
-            .store
-            .read(organization, move |db| {
-                store::agents_by_name(db, organization, most)
-            })
-            .await
+        AgentChoice::load(&self.kernel.store, ctx).await
     }
 
     /// A page of the organisation's keys, the newest first; revoked and expired ones included.

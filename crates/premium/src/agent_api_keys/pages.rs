@@ -19,6 +19,7 @@ use super::{
     permission::{AgentApiKeysRead, AgentApiKeysWrite},
     service::AgentApiKeyService,
 };
+use crate::agent_choice::AgentChoice;
 
 /// How many keys a page shows.
 const PAGE: i64 = 50;
@@ -172,7 +173,7 @@ struct KeysPage<'a> {
     next: Option<String>,
     names: Names,
     /// The agents that a new key can be made for, by their names.
-    agents: Vec<(AgentId, String)>,
+    agents: AgentChoice,
 }
 
 impl KeysPage<'_> {
@@ -185,21 +186,13 @@ impl KeysPage<'_> {
     }
 
     fn agent_filter(&self) -> ui::Field {
-        let mut field = ui::select("agent_id", "Agent")
-            .value(&self.query.agent_id)
-            .option("", "Any");
-        for (id, name) in &self.agents {
-            field = field.option(id, name);
-        }
-        field
+        self.agents.filter(&self.query.agent_id)
     }
 
     fn agent_choice(&self) -> ui::Field {
-        let mut field = ui::select("agent_id", "Agent").within("new-key").required();
-        for (id, name) in &self.agents {
-            field = field.option(id, name);
-        }
-        match self.agents.len() >= AgentApiKeyService::OFFERED_AGENTS {
+        let field = ui::select("agent_id", "Agent").within("new-key").required();
+        let field = self.agents.options(field);
+        match self.agents.is_cut() {
             true => field
                 .hint("Only a part of your agents stands here: make the others' keys on their own pages."),
             false => field,

@@ -287,22 +287,6 @@ pub(crate) fn agent_names(
     Ok(rows.into_iter().collect())
 }
 
-/// The first agents by name that may have keys.
-pub(crate) fn agents_by_name(
-    db: &mut Db,
-    organization: OrganizationId,
-    most: i64,
-) -> Result<Vec<(AgentId, String)>> {
-    Ok(each!(db, c => agents::table
-        .filter(agents::org_id.eq(organization))
-        .filter(agents::deleted_at.is_null())
-        .filter(agents::status.ne("revoked"))
-        .order((agents::name, agents::id))
-        .limit(most)
-        .select((agents::id, agents::name))
-        .load(c))?)
-}
-
 fn containing(text: &str) -> String {
     let mut pattern = String::from("%");
     for character in text.to_lowercase().chars() {

@@ -6,13 +6,14 @@
 //! signature inside of the body, and the way the credential is sealed to the agent's registered key.
 
 mod model;
+mod pages;
 mod resolve;
 mod routes;
 mod service;
 mod store;
 
 use aim_core::Error;
-use aim_platform::{Kernel, Module, ServiceConfig};
+use aim_platform::{Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 use serde_json::{Map, Value, json};
 
 use crate::vault::VaultService;
@@ -49,6 +50,10 @@ impl Module for SdkSecrets {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console);
     }
 
     /// The SDK looks for `error`.

@@ -115,27 +115,27 @@ impl NewNamespace {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NamespaceView {
     /// Its id.
-    id: NamespaceId,
+    pub(super) id: NamespaceId,
     /// Whose.
-    agent_id: AgentId,
+    pub(super) agent_id: AgentId,
     /// Its name.
-    namespace: String,
+    pub(super) namespace: String,
     /// Where its credential stands in the vault.
-    path: String,
+    pub(super) path: String,
     /// Always `aim_native`: the vault.
     #[schema(example = "aim_native")]
     backend_type: &'static str,
     /// What it may be resolved for.
-    operations: Vec<String>,
+    pub(super) operations: Vec<String>,
     /// Where its credential is meant to be used.
-    url_patterns: Vec<String>,
+    pub(super) url_patterns: Vec<String>,
     /// Always `active`: a namespace that is deleted is not shown.
     #[schema(example = "active")]
     status: &'static str,
     /// Who made it, as `kind:id`.
-    created_by: String,
+    pub(super) created_by: String,
     /// When.
-    created_at: Timestamp,
+    pub(super) created_at: Timestamp,
 }
 
 impl NamespaceView {

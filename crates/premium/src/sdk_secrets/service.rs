@@ -1,5 +1,7 @@
 //! The use cases around namespaces. What is kept is kept by the vault.
 
+use std::collections::HashMap;
+
 use aim_audit::Entry;
 use aim_core::{Actor, AgentId, Code, Ctx, Error, Json, PageRequest, Result, Timestamp};
 use aim_platform::Kernel;
@@ -14,7 +16,10 @@ use super::{
     },
     store::{self, NamespaceRow},
 };
-use crate::vault::{VaultService, model::PutSecret};
+use crate::{
+    agent_choice::AgentChoice,
+    vault::{VaultService, model::PutSecret},
+};
 
 /// How far back the reads are shown when nothing else is asked for.
 const DEFAULT_SINCE: TimeDelta = TimeDelta::days(30);
@@ -89,6 +94,21 @@ impl SdkSecretsService {
             namespaces: rows.into_iter().map(NamespaceView::of).collect(),
             next_cursor,
         })
+    }
+
+    /// The agents that have namespaces or can be given one.
+    pub(super) async fn agents_to_choose(&self, ctx: &Ctx) -> Result<AgentChoice> {
+        AgentChoice::load(&self.store, ctx).await
+    }
+
+    /// The newest version of the credential at each of these paths; paths without one are left out.
+    pub(super) async fn versions(&self, ctx: &Ctx, paths: Vec<String>) -> Result<HashMap<String, i64>> {
+        let organization = ctx.organization;
+        let found = self
+            .store
+            .read(organization, move |db| store::versions(db, organization, &paths))
+            .await?;
+        Ok(found.into_iter().collect())
     }
 
     /// One namespace.

@@ -9,7 +9,7 @@ use aim_store::{
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use super::model::NamespaceId;
-use crate::schema::sdk_namespaces;
+use crate::schema::{sdk_namespaces, vault_secrets};
 
 /// A namespace, as its row has it.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -135,6 +135,19 @@ pub(super) fn page(
         }
         query.load(c)
     })?)
+}
+
+/// The newest version of each secret that is at one of these paths.
+pub(super) fn versions(
+    db: &mut Db,
+    organization: OrganizationId,
+    paths: &[String],
+) -> Result<Vec<(String, i64)>> {
+    Ok(each!(db, c => vault_secrets::table
+        .filter(vault_secrets::org_id.eq(organization))
+        .filter(vault_secrets::path.eq_any(paths))
+        .select((vault_secrets::path, vault_secrets::current_version))
+        .load(c))?)
 }
 
 /// Removes a namespace. `false`: there is none.

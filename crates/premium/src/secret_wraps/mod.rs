@@ -7,6 +7,7 @@
 
 pub mod cli;
 mod model;
+mod pages;
 mod routes;
 mod service;
 mod store;
@@ -14,11 +15,14 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use aim_core::Permission;
-use aim_platform::{Job, Kernel, Module, ServiceConfig};
+use aim_platform::{Job, Kernel, Module, ServiceConfig, console::ConsoleRegistry};
 
 use crate::vault::VaultService;
 
-pub use model::{UnwrapReply, UnwrapRequest, WrapLookup, WrapRequest, WrapView};
+pub use model::{
+    UnwrapReply, UnwrapRequest, WrapId, WrapList, WrapListed, WrapLookup, WrapQuery, WrapRequest, WrapState,
+    WrapView,
+};
 pub use service::{SecretWrapsService, WrapReply};
 
 /// As [`crate::EDITION_MARKER`]: stands in every binary that has wrapping.
@@ -30,7 +34,7 @@ const TIDY: Duration = Duration::from_secs(3600);
 /// Permissions of this module.
 pub mod permission {
     aim_core::permissions! { WRAPS:
-        SecretsWrap = "secrets:wrap", Admin, "Make tokens that hand a secret over once";
+        SecretsWrap = "secrets:wrap", Admin, "Make, see and revoke tokens that hand a secret over once";
     }
 }
 
@@ -63,6 +67,10 @@ impl Module for SecretWraps {
 
     fn routes(&self, config: &mut ServiceConfig<'_>) {
         routes::register(config, &self.service);
+    }
+
+    fn console(&self, console: &mut ConsoleRegistry) {
+        pages::register(console);
     }
 
     fn permissions(&self) -> &'static [Permission] {

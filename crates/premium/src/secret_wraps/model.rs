@@ -8,7 +8,7 @@ use aim_violations::verification::DecisionView;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::store::WrapRow;
 use crate::vault::{
@@ -24,13 +24,13 @@ const DEFAULT_TTL: i64 = 300;
 /// The longest that a token is good, in seconds.
 const MAX_TTL: i64 = 3600;
 /// How long a reason is, in characters.
-const REASON: std::ops::RangeInclusive<usize> = 10..=500;
+pub(super) const REASON: std::ops::RangeInclusive<usize> = 10..=500;
 
 /// Marks the ids of wraps.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum WrapKind {}
+pub enum WrapKind {}
 /// The id of a wrap. Callers know it by its token.
-pub(super) type WrapId = Id<WrapKind>;
+pub type WrapId = Id<WrapKind>;
 
 /// A token that is wanted.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -139,6 +139,93 @@ impl WrapLookup {
             expires_at: row.expires_at,
         }
     }
+}
+
+/// How a wrap stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WrapState {
+    /// Its token hands the secret over to the next who brings it.
+    Active,
+    /// It handed the secret over.
+    Used,
+    /// Somebody took it back before it was used.
+    Revoked,
+    /// Its time is over, and nobody used it.
+    Expired,
+}
+
+impl WrapState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Used, Self::Revoked, Self::Expired];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Used => "used",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A wrap as those see it who may make them. The token is not in it: it is shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WrapListed {
+    /// What it is.
+    #[serde(flatten)]
+    pub wrap: WrapLookup,
+    /// How it stands.
+    pub state: WrapState,
+    /// Why it was made; null where an agent did not say.
+    pub reason: Option<String>,
+    /// When it handed the secret over.
+    pub used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Who revoked it, as `kind:id`.
+    pub revoked_by: Option<String>,
+}
+
+impl WrapListed {
+    pub(super) fn of(row: WrapRow, now: Timestamp) -> Self {
+        Self {
+            state: row.state_at(now),
+            reason: row.reason.clone(),
+            used_at: row.used_at,
+            revoked_at: row.revoked_at,
+            revoked_by: row.revoked_by.clone(),
+            wrap: WrapLookup::of(row),
+        }
+    }
+}
+
+/// Wraps.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WrapList {
+    /// The newest first. What ended more than a day ago is forgotten.
+    pub wraps: Vec<WrapListed>,
+    /// How many a page has at most.
+    pub limit: i64,
+    /// Where the next page starts.
+    pub next_cursor: Option<String>,
+}
+
+/// Which wraps are wanted.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WrapQuery {
+    /// Only those in this state.
+    pub state: Option<WrapState>,
+    /// Only those of this secret.
+    pub path: Option<String>,
+    /// How many, 1 to 100; 20 if absent.
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
 }
 
 /// A decision that made no token.

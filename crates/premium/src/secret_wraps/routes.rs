@@ -2,12 +2,17 @@
 
 use std::{future::Future, pin::Pin};
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, post, web};
-use aim_platform::{Anyone, ApiError, ApiResult, Authed, Body, Problem, ServiceConfig, SignedAgent};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, delete, dev::Payload, get, post, web};
+use aim_platform::{
+    Anyone, ApiError, ApiResult, Authed, Body, PathId, Problem, Query, ServiceConfig, SignedAgent,
+};
 
 use super::{
     EDITION_MARKER,
-    model::{NoWrap, UnwrapReply, UnwrapRequest, WrapLookup, WrapRequest, WrapTokenRequest, WrapView},
+    model::{
+        NoWrap, UnwrapReply, UnwrapRequest, WrapKind, WrapList, WrapLookup, WrapQuery, WrapRequest,
+        WrapTokenRequest, WrapView,
+    },
     permission::SecretsWrap,
     service::{SecretWrapsService, WrapReply},
 };
@@ -17,7 +22,9 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &SecretWrapsServ
         .app_data(web::Data::new(service.clone()))
         .service(post_wrap)
         .service(post_wrap_lookup)
-        .service(post_unwrap);
+        .service(post_unwrap)
+        .service(list_wraps)
+        .service(delete_wrap);
 }
 
 /// An agent that is about to act, or somebody with the permission.
@@ -143,4 +150,51 @@ async fn post_unwrap(
     Ok(HttpResponse::Ok()
         .insert_header(("cache-control", "no-store"))
         .json(reply))
+}
+
+/// The organisation's wrap tokens: what for, by whom, until when, and whether they were used. Not the tokens.
+#[utoipa::path(
+    tag = "vault",
+    params(WrapQuery),
+    responses(
+        (status = 200, description = "The wraps", body = WrapList),
+        (status = 400, description = "The query string is malformed", body = Problem),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission secrets:wrap is missing", body = Problem),
+        (status = 422, description = "A parameter is not accepted", body = Problem),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-aim-edition" = json!(EDITION_MARKER)))
+)]
+#[get("/api/v1/vault/wraps")]
+async fn list_wraps(
+    authed: Authed<SecretsWrap>,
+    query: Query<WrapQuery>,
+    service: web::Data<SecretWrapsService>,
+) -> ApiResult<web::Json<WrapList>> {
+    Ok(web::Json(service.list(&authed.ctx, query.0).await?))
+}
+
+/// Revoke a wrap token that was not used yet. It hands nothing over from then on.
+#[utoipa::path(
+    tag = "vault",
+    params(("id" = String, Path, description = "The wrap", format = Uuid)),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 401, description = "No valid credentials", body = Problem),
+        (status = 403, description = "The permission secrets:wrap is missing", body = Problem),
+        (status = 404, description = "There is no such wrap", body = Problem),
+        (status = 409, description = "It was used or revoked before, or has expired", body = Problem),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-aim-edition" = json!(EDITION_MARKER)))
+)]
+#[delete("/api/v1/vault/wraps/{id}")]
+async fn delete_wrap(
+    authed: Authed<SecretsWrap>,
+    id: PathId<WrapKind>,
+    service: web::Data<SecretWrapsService>,
+) -> ApiResult<HttpResponse> {
+    service.revoke(&authed.ctx, id.0).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -1,7 +1,9 @@
 //! Making, looking at and using wrap tokens.
 
 use aim_audit::Entry;
-use aim_core::{Actor, AgentId, Code, Ctx, DecisionId, Error, Result, Timestamp};
+use aim_core::{
+    Actor, AgentId, Code, Ctx, DecisionId, Error, PageRequest, RequiredPermission, Result, Timestamp,
+};
 use aim_crypto::{
     sealing::WrapInfo,
     token::{IssuedToken, ParsedToken},
@@ -10,23 +12,30 @@ use aim_platform::{Kernel, NonceClaim};
 use aim_store::{Db, Scope};
 use aim_violations::verification::DecisionView;
 use chrono::TimeDelta;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    model::{TOKEN_KIND, UnwrapReply, UnwrapRequest, WrapLookup, WrapRequest, WrapTokenRequest, WrapView},
+    model::{
+        TOKEN_KIND, UnwrapReply, UnwrapRequest, WrapId, WrapList, WrapListed, WrapLookup, WrapQuery,
+        WrapRequest, WrapState, WrapTokenRequest, WrapView,
+    },
+    permission::SecretsWrap,
     store::{self, WrapRow},
 };
-use crate::vault::{
-    Delivery, VaultService,
-    kinds::SecretValue,
-    parse_recipient,
-    path::SecretPath,
-    requires_covering,
-    reveals::{
-        model::ASKS_AN_HOUR,
-        service::{refuse_old_sign_in, refuse_unless_shown},
+use crate::{
+    agent_choice::AgentChoice,
+    vault::{
+        Delivery, VaultService,
+        kinds::SecretValue,
+        parse_recipient,
+        path::SecretPath,
+        requires_covering,
+        reveals::{
+            model::ASKS_AN_HOUR,
+            service::{refuse_old_sign_in, refuse_unless_shown},
+        },
+        seal_as_hpke,
     },
-    seal_as_hpke,
 };
 
 /// How long a wrap that ended is remembered: so long a second use is told from a wrong token.
@@ -70,12 +79,11 @@ impl SecretWrapsService {
     /// `request.field_invalid` at a field; `resource.not_found` when there is nothing to hand over; `vault.sealed`.
     pub async fn wrap_for_person(&self, ctx: &Ctx, request: WrapRequest) -> Result<WrapView> {
         if matches!(ctx.actor, Actor::Agent { .. } | Actor::Anonymous) {
-            return Err(Error::forbidden("secrets:wrap"));
+            return Err(Error::forbidden(SecretsWrap::PERMISSION.name));
         }
         let (path, ttl) = request.check()?;
         let reason = request.reason_of_person()?;
-        let details = json!({"path": path.as_str(), "reason": reason});
-        self.make(ctx, path, ttl, &request, None, details).await
+        self.make(ctx, path, ttl, &request, None, Some(reason)).await
     }
 
     /// Makes a token for an agent that may read: the action `secret:read` on the path, decided as every read is.
@@ -106,9 +114,9 @@ impl SecretWrapsService {
         if decision.status != "approved" {
             return Ok(WrapReply::Decided(Box::new(decision)));
         }
-        let details = json!({"path": path.as_str(), "reason": request.reason});
+        let reason = request.reason.clone();
         let by = Some((decision.agent_id, decision.id));
-        let made = self.make(ctx, path, ttl, &request, by, details).await?;
+        let made = self.make(ctx, path, ttl, &request, by, reason).await?;
         Ok(WrapReply::Made(Box::new(made)))
     }
 
@@ -119,7 +127,7 @@ impl SecretWrapsService {
         ttl: TimeDelta,
         request: &WrapRequest,
         by_agent: Option<(AgentId, DecisionId)>,
-        details: Value,
+        reason: Option<String>,
     ) -> Result<WrapView> {
         // Whether it can be handed over at all, and which version is the newest; what was opened is wiped at once.
         let (secret, _) = self
@@ -140,6 +148,9 @@ impl SecretWrapsService {
             created_at: ctx.now,
             expires_at: ctx.now + ttl,
             used_at: None,
+            reason: reason.clone(),
+            revoked_at: None,
+            revoked_by: None,
         };
         let view = WrapView {
             token: token.text().expose().to_owned(),
@@ -169,7 +180,7 @@ impl SecretWrapsService {
                         "for_agent": row.for_agent,
                         "decision_id": row.decision_id,
                     }))
-                    .details(details.clone());
+                    .details(json!({"path": row.path, "reason": row.reason}));
                 if let Some(agent) = row.made_by_agent {
                     entry = entry.agent(agent);
                 }
@@ -178,6 +189,63 @@ impl SecretWrapsService {
             })
             .await?;
         Ok(view)
+    }
+
+    /// The agents that a token can be for.
+    pub(super) async fn agents_to_choose(&self, ctx: &Ctx) -> Result<AgentChoice> {
+        AgentChoice::load(&self.kernel.store, ctx).await
+    }
+
+    /// The organisation's wraps, the newest first. The route asks for the permission.
+    ///
+    /// # Errors
+    /// `request.field_invalid` at a parameter.
+    pub async fn list(&self, ctx: &Ctx, query: WrapQuery) -> Result<WrapList> {
+        refuse_agents(ctx)?;
+        let page = PageRequest::parse(query.limit, None, query.cursor.as_deref())?;
+        let path = query.path.filter(|path| !path.is_empty());
+        let path = path.map(|path| SecretPath::parse(&path)).transpose()?;
+        let (organization, now, state) = (ctx.organization, ctx.now, query.state);
+        self.kernel
+            .store
+            .read(organization, move |db| {
+                let path = path.as_ref().map(SecretPath::as_str);
+                let rows = store::page(db, organization, state, path, now, &page)?;
+                let (rows, next_cursor) = page.cut(rows, |row| row.id.uuid());
+                Ok(WrapList {
+                    wraps: rows.into_iter().map(|row| WrapListed::of(row, now)).collect(),
+                    limit: page.limit,
+                    next_cursor,
+                })
+            })
+            .await
+    }
+
+    /// Takes a token back before it is used: whoever brings it is told what a wrong one is told.
+    ///
+    /// # Errors
+    /// `resource.not_found`; `resource.state` for one that was used, revoked or has expired.
+    pub async fn revoke(&self, ctx: &Ctx, id: WrapId) -> Result<()> {
+        refuse_agents(ctx)?;
+        let ctx = ctx.clone();
+        self.kernel
+            .store
+            .write(ctx.organization, move |db| {
+                let row = store::find(db, ctx.organization, id)?.ok_or_else(Error::not_found)?;
+                let live = row.state_at(ctx.now) == WrapState::Active
+                    && store::revoke(db, ctx.organization, id, &ctx.actor_text(), ctx.now)?;
+                if !live {
+                    let detail = "this token is not active any more: it was used or revoked, or has expired";
+                    return Err(Error::new(Code::StateConflict, detail).into());
+                }
+                let entry = Entry::event(&ctx, "secret.wrap_revoked")
+                    .target("secret_wrap", row.id)
+                    .facts(json!({"version": row.version, "expires_at": row.expires_at}))
+                    .details(json!({"path": row.path}));
+                aim_audit::append(db, vec![entry])?;
+                Ok(())
+            })
+            .await
     }
 
     /// What a token is for. It is not used by this.
@@ -286,7 +354,7 @@ fn found(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<WrapRow> {
             return Err(not_there().into());
         }
     }
-    if ctx.now >= row.expires_at && row.used_at.is_none() {
+    if matches!(row.state_at(ctx.now), WrapState::Revoked | WrapState::Expired) {
         return Err(not_there().into());
     }
     if row.is_for_people() {
@@ -318,6 +386,8 @@ fn check_rate(db: &mut Db, ctx: &Ctx) -> aim_store::Result<()> {
 fn use_once(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<Use> {
     let row = found(db, ctx, digest)?;
     let first = store::use_up(db, row.org_id, row.id, ctx.now)?;
+    // It may have been revoked in between; then it is not there.
+    let row = if first { row } else { found(db, ctx, digest)? };
     let (event, outcome) = if first {
         ("secret.unwrapped", "ok")
     } else {
@@ -343,6 +413,14 @@ fn use_once(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<Use> {
     } else {
         Use::Again
     })
+}
+
+/// An agent manages no tokens, not even its own.
+fn refuse_agents(ctx: &Ctx) -> Result<()> {
+    match ctx.actor {
+        Actor::Agent { .. } | Actor::Anonymous => Err(Error::forbidden(SecretsWrap::PERMISSION.name)),
+        _ => Ok(()),
+    }
 }
 
 fn not_there() -> Error {

@@ -1,10 +1,10 @@
 //! Queries on wraps. No rules here; a token is looked up without a tenant, because it is what names one.
 
-use aim_core::{AgentId, DecisionId, OrganizationId, Timestamp};
+use aim_core::{AgentId, DecisionId, OrganizationId, PageRequest, Timestamp};
 use aim_store::{Db, Result, each, schema::agents};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
 
-use super::model::WrapId;
+use super::model::{WrapId, WrapState};
 use crate::schema::vault_wraps;
 
 /// A wrap, as its row has it.
@@ -23,6 +23,24 @@ pub(super) struct WrapRow {
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) used_at: Option<Timestamp>,
+    pub(super) reason: Option<String>,
+    pub(super) revoked_at: Option<Timestamp>,
+    pub(super) revoked_by: Option<String>,
+}
+
+impl WrapRow {
+    /// How it stands at `now`.
+    pub(super) fn state_at(&self, now: Timestamp) -> WrapState {
+        if self.used_at.is_some() {
+            WrapState::Used
+        } else if self.revoked_at.is_some() {
+            WrapState::Revoked
+        } else if now >= self.expires_at {
+            WrapState::Expired
+        } else {
+            WrapState::Active
+        }
+    }
 }
 
 impl WrapRow {
@@ -47,12 +65,79 @@ pub(super) fn by_digest(db: &mut Db, digest: &[u8]) -> Result<Option<WrapRow>> {
         .optional())?)
 }
 
-/// Uses a wrap up. `false`: it was used before.
+/// A wrap by its id.
+pub(super) fn find(db: &mut Db, organization: OrganizationId, id: WrapId) -> Result<Option<WrapRow>> {
+    Ok(each!(db, c => vault_wraps::table
+        .find((organization, id))
+        .select(WrapRow::as_select())
+        .first(c)
+        .optional())?)
+}
+
+/// A page of wraps with one more, the newest first.
+pub(super) fn page(
+    db: &mut Db,
+    organization: OrganizationId,
+    state: Option<WrapState>,
+    path: Option<&str>,
+    now: Timestamp,
+    page: &PageRequest,
+) -> Result<Vec<WrapRow>> {
+    Ok(each!(db, c => {
+        let mut query = vault_wraps::table
+            .filter(vault_wraps::org_id.eq(organization))
+            .order(vault_wraps::id.desc())
+            .limit(page.fetch())
+            .select(WrapRow::as_select())
+            .into_boxed();
+        if let Some(path) = path {
+            query = query.filter(vault_wraps::path.eq(path.to_owned()));
+        }
+        query = match state {
+            None => query,
+            Some(WrapState::Used) => query.filter(vault_wraps::used_at.is_not_null()),
+            Some(WrapState::Revoked) => query.filter(vault_wraps::revoked_at.is_not_null()),
+            Some(WrapState::Active) => query
+                .filter(vault_wraps::used_at.is_null())
+                .filter(vault_wraps::revoked_at.is_null())
+                .filter(vault_wraps::expires_at.gt(now)),
+            Some(WrapState::Expired) => query
+                .filter(vault_wraps::used_at.is_null())
+                .filter(vault_wraps::revoked_at.is_null())
+                .filter(vault_wraps::expires_at.le(now)),
+        };
+        if let Some(cursor) = page.cursor {
+            query = query.filter(vault_wraps::id.lt(WrapId::from_uuid(cursor.0)));
+        }
+        query.load(c)
+    })?)
+}
+
+/// Revokes a wrap. `false`: it was used or revoked before.
+pub(super) fn revoke(
+    db: &mut Db,
+    organization: OrganizationId,
+    id: WrapId,
+    by: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let live = vault_wraps::table
+        .find((organization, id))
+        .filter(vault_wraps::used_at.is_null())
+        .filter(vault_wraps::revoked_at.is_null());
+    let count = each!(db, c => diesel::update(live)
+        .set((vault_wraps::revoked_at.eq(Some(now)), vault_wraps::revoked_by.eq(Some(by))))
+        .execute(c))?;
+    Ok(count == 1)
+}
+
+/// Uses a wrap up. `false`: it was used or revoked before.
 pub(super) fn use_up(db: &mut Db, organization: OrganizationId, id: WrapId, now: Timestamp) -> Result<bool> {
     let unused = vault_wraps::table
         .filter(vault_wraps::org_id.eq(organization))
         .filter(vault_wraps::id.eq(id))
-        .filter(vault_wraps::used_at.is_null());
+        .filter(vault_wraps::used_at.is_null())
+        .filter(vault_wraps::revoked_at.is_null());
     let count = each!(db, c => diesel::update(unused)
         .set(vault_wraps::used_at.eq(Some(now)))
         .execute(c))?;

@@ -30,6 +30,7 @@ mod root_file;
 pub mod rotation;
 mod rotation_store;
 mod routes;
+pub(crate) mod sections;
 pub mod service;
 mod store;
 pub mod transfer;

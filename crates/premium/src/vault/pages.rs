@@ -22,9 +22,10 @@ use super::{
     },
     past::model::{DiffQuery, FieldChange, VersionDiff},
     path::{SecretPath, check_prefix},
-    permission::{SecretsRead, SecretsReveal, SecretsWrite},
+    permission::{SecretsRead, SecretsWrite},
     refresh::RefreshState,
     reveals::pages::{SHOWN_ONCE, SecretReveals},
+    sections::{self, SECRETS},
     service::VaultService,
     tree::{Entry, Tree},
 };
@@ -33,18 +34,18 @@ use crate::access::AccessService;
 /// How many secrets a page shows.
 const PAGE: i64 = 50;
 
-pub(super) fn register(console: &mut ConsoleRegistry, _: &VaultService) {
+pub(super) fn register(console: &mut ConsoleRegistry, service: &VaultService) {
     console.page("/secrets", secrets_page);
     super::vault_page::register(console);
     super::past::pages::register(console);
     super::transfer::pages::register(console);
-    console.navigation(NavEntry::new::<SecretsRead>(
-        NavSection::Agents,
-        "Secrets",
-        "/secrets",
-        "lock",
-        50,
-    ));
+    let vault = service.clone();
+    console.navigation(
+        NavEntry::new::<SecretsRead>(NavSection::Agents, "Secrets", SECRETS, "lock", 50).badge(move |ctx| {
+            let vault = vault.clone();
+            async move { vault.reveals_waiting_for(&ctx).await }
+        }),
+    );
 }
 
 /// The parameters of the page: texts, since a form sends the empty ones too.
@@ -217,8 +218,6 @@ struct SecretsPage<'a> {
     /// The folders that lead there.
     steps: Vec<(String, String)>,
     filtered: bool,
-    /// How many people wait until the viewer lets them see a value.
-    waiting: usize,
     forms: Vec<KindForm>,
 }
 
@@ -269,6 +268,12 @@ impl SecretPage<'_> {
             field = field.option(version.version, version.version);
         }
         field.value(chosen.or(usual).unwrap_or_default())
+    }
+
+    fn has_unknown(&self, diff: &VersionDiff) -> bool {
+        diff.fields
+            .iter()
+            .any(|field| field.change == FieldChange::Unknown)
     }
 
     fn change_words(&self, change: &FieldChange) -> &'static str {
@@ -350,7 +355,6 @@ async fn secrets_page(
         tree,
         steps: steps_to(&query.0.prefix),
         filtered: query.0.is_filtered(),
-        waiting: SecretReveals::waiting_for(&viewing, &service).await?,
         query: &query.0,
         status,
         forms: KindForm::all(),

@@ -47,6 +47,14 @@ pub struct Folder {
     pub more: bool,
 }
 
+impl Tree {
+    /// Whether no secret lies directly there.
+    #[must_use]
+    pub fn has_only_folders(&self) -> bool {
+        self.entries.iter().all(|entry| matches!(entry, Entry::Folder(_)))
+    }
+}
+
 impl VaultService {
     /// What lies directly below `prefix`, which is empty or ends in a slash.
     ///

@@ -13,6 +13,7 @@ use super::{
     envelope::Purpose,
     model::{KeyState, VaultKey, VaultKeyList, VaultStatus},
     permission::{SecretsRead, VaultKeys, VaultUnseal},
+    sections,
     service::VaultService,
 };
 
@@ -51,6 +52,18 @@ impl VaultPage<'_> {
 
     fn is_open(&self) -> bool {
         self.status.state == "open"
+    }
+
+    fn tone(&self) -> &'static str {
+        match self.status.state.as_str() {
+            "open" => "good",
+            "sealed" => "bad",
+            _ => "neutral",
+        }
+    }
+
+    fn key_tone(&self, key: &VaultKey) -> &'static str {
+        if self.is_current(key) { "good" } else { "neutral" }
     }
 
     fn has_keys(&self) -> bool {

@@ -46,6 +46,7 @@ function converted(field, raw) {
       case "json":
         if (raw.trim() === "") return kinds.includes("omit-empty") ? skip : null;
         return JSON.parse(raw);
+      case "base64": return btoa(String.fromCharCode(...new TextEncoder().encode(raw)));
       case "time": return raw === "" ? null : new Date(document.documentElement.dataset.time === "utc" ? `${raw}Z` : raw).toISOString();
       default:
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::model::{AtList, AtQuery, SecretAt};
 use crate::vault::{
     permission::{SecretsRead, SecretsWrite},
+    sections,
     service::VaultService,
 };
 

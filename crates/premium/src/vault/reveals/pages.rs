@@ -17,6 +17,7 @@ use super::model::{
 use crate::vault::{
     VaultService,
     permission::{SecretsRead, SecretsReveal, VaultRevealMode},
+    sections,
 };
 
 /// How many reveals a page shows.
@@ -160,24 +161,6 @@ impl SecretReveals {
         let mut mine = service.list_reveals(&viewing.ctx, wanted).await?.reveals;
         mine.retain(|view| view.asked_by == me);
         Ok(Some(Self { mode, mine }))
-    }
-
-    /// How many requests wait for the viewer's answer, up to a hundred.
-    pub(in crate::vault) async fn waiting_for(
-        viewing: &Viewing<SecretsRead>,
-        service: &VaultService,
-    ) -> Result<usize> {
-        if !viewing.frame.allows(SecretsReveal::PERMISSION) {
-            return Ok(0);
-        }
-        let wanted = RevealQuery {
-            state: Some(RevealState::Pending),
-            limit: Some(100),
-            ..RevealQuery::default()
-        };
-        let me = viewing.ctx.actor_text();
-        let pending = service.list_reveals(&viewing.ctx, wanted).await?.reveals;
-        Ok(pending.iter().filter(|view| view.asked_by != me).count())
     }
 
     pub(in crate::vault) fn is_off(&self) -> bool {

@@ -1,7 +1,9 @@
 //! The use cases of reveals: one transaction each, and the value leaves only when its record is durable.
 
 use aim_audit::Entry;
-use aim_core::{Actor, Code, Ctx, Error, OrganizationId, PageRequest, Result, SessionId, UserId};
+use aim_core::{
+    Actor, Code, Ctx, Error, OrganizationId, PageRequest, RequiredPermission, Result, SessionId, UserId,
+};
 use aim_crypto::sealing::{self, SealingError, SecretInfo};
 use aim_store::Db;
 use chrono::TimeDelta;
@@ -21,6 +23,7 @@ use crate::vault::{
     keys::OrganizationKeys,
     model::SecretId,
     path::SecretPath,
+    permission::SecretsReveal,
     reads::{ReadSecret, SealedSecret, nothing_there, take, unusable_key},
     service::refuse_agents,
     store as secrets,
@@ -255,6 +258,25 @@ impl VaultService {
                 })
             })
             .await
+    }
+
+    /// How many reveals wait for this person's answer: the others' that are pending. Whoever may not answer has none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn reveals_waiting_for(&self, ctx: &Ctx) -> Result<u64> {
+        let me = match &ctx.actor {
+            Actor::User { id, role, .. } if *role >= SecretsReveal::PERMISSION.minimum => *id,
+            _ => return Ok(0),
+        };
+        let (organization, now) = (ctx.organization, ctx.now);
+        let count = self
+            .store
+            .read(organization, move |db| {
+                store::count_waiting_for(db, organization, me, now)
+            })
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 }
 

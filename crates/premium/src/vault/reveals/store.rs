@@ -192,6 +192,22 @@ pub(crate) fn find(db: &mut Db, organization: OrganizationId, id: RevealId) -> R
         .optional())?)
 }
 
+/// How many pending reveals somebody else asked for.
+pub(crate) fn count_waiting_for(
+    db: &mut Db,
+    organization: OrganizationId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<i64> {
+    Ok(each!(db, c => vault_reveals::table
+        .filter(vault_reveals::org_id.eq(organization))
+        .filter(vault_reveals::state.eq(RevealState::Pending.as_str()))
+        .filter(vault_reveals::expires_at.gt(now))
+        .filter(vault_reveals::asked_by.ne(user))
+        .count()
+        .get_result(c))?)
+}
+
 /// A page of reveals with one more, the newest first.
 pub(crate) fn page(
     db: &mut Db,
