@@ -3,7 +3,7 @@
 use aim_core::{AgentId, Id, Json, OrganizationId, Timestamp, id::uuid_at};
 use aim_crypto::digest::{self, hex};
 use aim_store::{
-    Db, Error, Result, each,
+    Cached, Db, Error, Result, each,
     schema::{audit_head, audit_log},
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
@@ -42,7 +42,7 @@ pub struct Record {
 /// # Errors
 /// The database's.
 pub fn head(db: &mut Db) -> Result<(i64, Vec<u8>)> {
-    Ok(each!(db, c => audit_head::table.find(1).select((audit_head::size, audit_head::link)).first(c))?)
+    Ok(each!(db, c => audit_head::table.find(1).select((audit_head::size, audit_head::link)).get_result(c))?)
 }
 
 /// An entry whose leaf is written and hashed; only its place in the log is open. Sealing needs no
@@ -80,8 +80,8 @@ pub fn append_sealed(db: &mut Db, entries: Vec<Sealed>) -> Result<Vec<LeafRef>> 
         .find(1)
         .select((audit_head::size, audit_head::link));
     let (mut size, mut before): (i64, Vec<u8>) = match db {
-        Db::Pg(c) => head.for_update().first(&mut **c)?,
-        Db::Sqlite(c) => head.first(&mut **c)?,
+        Db::Pg(c) => head.for_update().get_result(&mut **c)?,
+        Db::Sqlite(c) => head.get_result(&mut **c)?,
     };
     let mut records = Vec::with_capacity(entries.len());
     let mut places = Vec::with_capacity(entries.len());
@@ -111,9 +111,9 @@ pub fn append_sealed(db: &mut Db, entries: Vec<Sealed>) -> Result<Vec<LeafRef>> 
             }
         }
     }
-    each!(db, c => diesel::update(audit_head::table.find(1))
-        .set((audit_head::size.eq(size), audit_head::link.eq(&before)))
-        .execute(c))?;
+    each!(db, c => Cached(diesel::update(audit_head::table.find(1))
+        .set((audit_head::size.eq(size), audit_head::link.eq(&before))))
+        .run(c))?;
     Ok(places)
 }
 

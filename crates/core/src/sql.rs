@@ -29,6 +29,8 @@ pub struct DbUuid;
 #[diesel(postgres_type(oid = 1184, array_oid = 1185), sqlite_type(name = "Long"))]
 pub struct DbTime;
 
+impl sql_types::SqlOrd for DbTime {}
+
 /// `jsonb`, or TEXT that is valid JSON.
 #[derive(SqlType, QueryId, Clone, Copy, Default, Debug)]
 #[diesel(postgres_type(oid = 3802, array_oid = 3807), sqlite_type(name = "Text"))]

@@ -4,14 +4,14 @@
 //! all of them. What an agent may do is decided elsewhere; so is whether a key is still good at the
 //! moment of a verified action.
 
-/// The first row of a Diesel query, if any. With `$locks`, PostgreSQL locks it until the transaction ends;
+/// The row of a Diesel query that finds one at most. With `$locks`, PostgreSQL locks it until the transaction ends;
 /// SQLite has one writer, and needs no lock.
-macro_rules! first_row {
+macro_rules! one_row {
     ($db:expr, $locks:expr, $query:expr) => {
         match $db {
-            aim_store::Db::Pg(c) if $locks => $query.for_update().first(&mut **c).optional(),
-            aim_store::Db::Pg(c) => $query.first(&mut **c).optional(),
-            aim_store::Db::Sqlite(c) => $query.first(&mut **c).optional(),
+            aim_store::Db::Pg(c) if $locks => $query.for_update().get_result(&mut **c).optional(),
+            aim_store::Db::Pg(c) => $query.get_result(&mut **c).optional(),
+            aim_store::Db::Sqlite(c) => $query.get_result(&mut **c).optional(),
         }
     };
 }

@@ -32,7 +32,7 @@ pub async fn load_or_create(
                 ))
                 .on_conflict_do_nothing()
                 .execute(c))?;
-            Ok(each!(db, c => installation::table.find(ROW).select(installation::value).first(c))?)
+            Ok(each!(db, c => installation::table.find(ROW).select(installation::value).get_result(c))?)
         })
         .await?;
     let bytes: [u8; 32] = stored

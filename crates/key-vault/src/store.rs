@@ -120,7 +120,7 @@ pub fn insert(db: &mut Db, new: &NewKey<'_>) -> Result<KeyRow> {
         .filter(agent_keys::org_id.eq(new.organization))
         .filter(agent_keys::agent_id.eq(new.agent))
         .select(diesel::dsl::max(agent_keys::sequence))
-        .first(c))?;
+        .get_result(c))?;
     let row = KeyRow {
         org_id: new.organization,
         agent_id: new.agent,
@@ -170,7 +170,7 @@ pub fn by_fingerprint(db: &mut Db, fingerprint: &str) -> Result<Option<KeyRow>> 
     Ok(each!(db, c => agent_keys::table
         .filter(agent_keys::fingerprint.eq(fingerprint))
         .select(KeyRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -208,7 +208,7 @@ pub fn agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Resul
         .filter(agents::id.eq(agent))
         .filter(agents::deleted_at.is_null())
         .select(AgentFacts::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -225,7 +225,7 @@ pub fn lock_agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> 
             .filter(agents::deleted_at.is_null())
             .select(AgentFacts::as_select())
             .for_update()
-            .first(&mut **c)
+            .get_result(&mut **c)
             .optional()?),
         Db::Sqlite(_) => self::agent(db, organization, agent),
     }

@@ -96,7 +96,7 @@ pub async fn log_size(store: &Store) -> Result<i64> {
 
 /// How many records the log has.
 pub(crate) fn records_count(db: &mut Db) -> aim_store::Result<i64> {
-    Ok(each!(db, c => audit_head::table.find(1).select(audit_head::size).first(c))?)
+    Ok(each!(db, c => audit_head::table.find(1).select(audit_head::size).get_result(c))?)
 }
 
 /// The batches that were read last. The followers of a node go on at nearly the same place, so what one of

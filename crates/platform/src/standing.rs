@@ -39,7 +39,7 @@ pub fn check(db: &mut Db, organization: OrganizationId, actor: &Actor, now: Time
     let row: Option<KeyRow> = each!(db, c => agent_keys::table
         .find((organization, *id, fingerprint))
         .select((agent_keys::created_at, agent_keys::expires_at, agent_keys::grace_until, agent_keys::revoked_at))
-        .first(c)
+        .get_result(c)
         .optional())?;
     let usable = row.is_some_and(|(created_at, expires_at, grace_until, revoked_at)| {
         let fact = KeyFact {
@@ -94,7 +94,7 @@ fn check_status(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Re
         .find((organization, agent))
         .filter(agents::deleted_at.is_null())
         .select(agents::status)
-        .first(c)
+        .get_result(c)
         .optional())?;
     match status.as_deref() {
         Some("active") => Ok(()),

@@ -211,6 +211,10 @@ diesel::table! {
         last_read_at -> Nullable<DbTime>,
         last_denied_at -> Nullable<DbTime>,
         hours_seen -> BigInt,
+        hour -> Nullable<DbTime>,
+        hour_approved -> BigInt,
+        hour_denied -> BigInt,
+        hour_pending -> BigInt,
     }
 }
 

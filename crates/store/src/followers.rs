@@ -10,7 +10,7 @@ use diesel::{
 };
 
 use crate::{
-    Db, Result, each,
+    Cached, Db, Result, each,
     schema::{audit_head, followers},
 };
 
@@ -22,7 +22,7 @@ pub fn ensure(db: &mut Db, name: &str, from_the_start: bool) -> Result<()> {
     let begin: i64 = if from_the_start {
         0
     } else {
-        each!(db, c => audit_head::table.find(1).select(audit_head::size).first(c))?
+        each!(db, c => audit_head::table.find(1).select(audit_head::size).get_result(c))?
     };
     each!(db, c => diesel::insert_into(followers::table)
         .values((followers::name.eq(name), followers::next_index.eq(begin)))
@@ -36,7 +36,7 @@ pub fn ensure(db: &mut Db, name: &str, from_the_start: bool) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn next_index(db: &mut Db, name: &str) -> Result<Option<i64>> {
-    Ok(each!(db, c => followers::table.find(name).select(followers::next_index).first(c).optional())?)
+    Ok(each!(db, c => followers::table.find(name).select(followers::next_index).get_result(c).optional())?)
 }
 
 /// Every follower with the index of the record that it reads next.
@@ -56,7 +56,7 @@ pub fn list(db: &mut Db) -> Result<Vec<(String, i64)>> {
 /// # Errors
 /// The database's.
 pub fn hold(db: &mut Db, name: &str, owner: &str, now: Timestamp, lease: TimeDelta) -> Result<Option<i64>> {
-    Ok(each!(db, c => diesel::update(
+    Ok(each!(db, c => Cached(diesel::update(
             followers::table
                 .filter(followers::name.eq(name))
                 .filter(
@@ -70,7 +70,7 @@ pub fn hold(db: &mut Db, name: &str, owner: &str, now: Timestamp, lease: TimeDel
             followers::lease_owner.eq(Some(owner)),
             followers::lease_until.eq(Some(now + lease)),
         ))
-        .returning(followers::next_index)
+        .returning(followers::next_index))
         .get_result(c)
         .optional())?)
 }
@@ -81,15 +81,17 @@ pub fn hold(db: &mut Db, name: &str, owner: &str, now: Timestamp, lease: TimeDel
 /// # Errors
 /// The database's.
 pub fn advance(db: &mut Db, name: &str, owner: &str, from: i64, to: i64) -> Result<bool> {
-    let moved = each!(db, c => diesel::update(
+    let moved: Option<i64> = each!(db, c => Cached(diesel::update(
             followers::table
                 .filter(followers::name.eq(name))
                 .filter(followers::next_index.eq(from))
                 .filter(followers::lease_owner.eq(Some(owner)).assume_not_null()),
         )
         .set(followers::next_index.eq(to))
-        .execute(c))?;
-    Ok(moved == 1)
+        .returning(followers::next_index))
+        .get_result(c)
+        .optional())?;
+    Ok(moved.is_some())
 }
 
 /// Gives the lease back, so that another node need not wait for its end.

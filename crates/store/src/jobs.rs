@@ -97,7 +97,7 @@ pub fn finish(
     let mine = jobs::table
         .filter(jobs::name.eq(&claim.name))
         .filter(jobs::fencing.eq(claim.fencing));
-    let row: Option<JobRow> = each!(db, c => mine.select(JobRow::as_select()).first(c).optional())?;
+    let row: Option<JobRow> = each!(db, c => mine.select(JobRow::as_select()).get_result(c).optional())?;
     let Some(row) = row else { return Ok(false) };
     let attempts = if failure.is_some() { row.attempts + 1 } else { 0 };
     let dead_at = (attempts >= MAX_ATTEMPTS).then_some(now);

@@ -6,6 +6,7 @@
 //! This crate knows no rule of any capability.
 
 pub mod backup;
+mod cached;
 pub mod db;
 mod error;
 pub mod followers;
@@ -17,6 +18,7 @@ pub mod schema;
 mod store;
 mod writer;
 
+pub use cached::{Cached, padded};
 pub use db::{Db, PgConn};
 pub use diesel;
 pub use error::{Error, Result, ResultExt};

@@ -281,13 +281,13 @@ pub(crate) fn find(
             .find((organization, id))
             .select(FindingRow::as_select())
             .for_update()
-            .first(&mut **c)
+            .get_result(&mut **c)
             .optional()?);
     }
     Ok(each!(db, c => threat_findings::table
         .find((organization, id))
         .select(FindingRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

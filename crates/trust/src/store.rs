@@ -3,7 +3,7 @@
 
 use aim_core::{AgentId, Id, Json, OrganizationId, PolicyId, Timestamp};
 use aim_store::{
-    Db, Result, each,
+    Cached, Db, Result, each,
     schema::{agents, policies},
 };
 use diesel::{
@@ -171,7 +171,7 @@ pub fn times(db: &mut Db, wanted: &[(OrganizationId, AgentId)]) -> Result<Vec<Ti
 }
 
 macro_rules! mark_rows {
-    ($connection:expr, $rows:expr) => {
+    ($rows:expr) => {
         diesel::insert_into(trust_scores::table)
             .values($rows)
             .on_conflict((trust_scores::org_id, trust_scores::agent_id))
@@ -186,7 +186,6 @@ macro_rules! mark_rows {
                 )
                 .otherwise(trust_scores::next_at)),
             ))
-            .execute($connection)
     };
 }
 
@@ -212,12 +211,12 @@ pub fn mark(db: &mut Db, touched: &[(OrganizationId, AgentId, Timestamp)]) -> Re
     match db {
         Db::Pg(c) => {
             for part in rows.chunks(ROWS_PER_STATEMENT) {
-                mark_rows!(&mut **c, part)?;
+                mark_rows!(part).execute(&mut **c)?;
             }
         }
         Db::Sqlite(c) => {
             for row in &rows {
-                mark_rows!(&mut **c, row)?;
+                Cached(mark_rows!(row)).run(&mut **c)?;
             }
         }
     }
@@ -265,7 +264,7 @@ pub fn score(db: &mut Db, organization: OrganizationId, agent: AgentId) -> Resul
     Ok(each!(db, c => trust_scores::table
         .find((organization, agent))
         .select(ScoreRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -520,7 +519,7 @@ pub fn policy(db: &mut Db, organization: OrganizationId) -> Result<Option<TrustP
     Ok(each!(db, c => trust_policies::table
         .find(organization)
         .select(TrustPolicyRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -556,7 +555,7 @@ pub fn restriction(
     Ok(each!(db, c => policies::table
         .find((organization, policy))
         .select((policies::effect, policies::trust_below))
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -570,7 +569,7 @@ pub fn agent_name(db: &mut Db, organization: OrganizationId, agent: AgentId) -> 
         .filter(agents::id.eq(agent))
         .filter(agents::deleted_at.is_null())
         .select(agents::name)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -134,7 +134,7 @@ fn recorded(db: &mut Db, id: DecisionId) -> aim_store::Result<Option<Recorded>> 
     let snapshot: Option<String> = each!(db, c => snapshots::table
         .find((organization, &digest))
         .select(snapshots::body)
-        .first(c)
+        .get_result(c)
         .optional())?;
     // A snapshot that is gone cannot have the digest that the inputs name: the replay says so.
     Ok(Some(Recorded {

@@ -57,7 +57,7 @@ pub(crate) fn settings(db: &mut Db, organization: OrganizationId) -> Result<Opti
     Ok(each!(db, c => retention_settings::table
         .find(organization)
         .select(SettingsRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn lock_settings(db: &mut Db, organization: OrganizationId) -> Result
             .find(organization)
             .select(SettingsRow::as_select())
             .for_update()
-            .first(&mut **c)
+            .get_result(&mut **c)
             .optional()?),
         // One transaction at a time writes.
         Db::Sqlite(_) => settings(db, organization),
@@ -221,7 +221,7 @@ pub(crate) fn progress_of(
     Ok(each!(db, c => retention_progress::table
         .find((organization, name))
         .select(ProgressRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -112,7 +112,7 @@ pub(crate) fn find(
     agent: AgentId,
     to_change: bool,
 ) -> Result<AgentRow> {
-    let row: Option<AgentRow> = first_row!(
+    let row: Option<AgentRow> = one_row!(
         db,
         to_change,
         agents::table
@@ -135,7 +135,7 @@ pub(crate) fn find_by_name(
         .filter(agents::name.eq(name))
         .filter(agents::deleted_at.is_null())
         .select(AgentRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn page(
                 .filter(agents::org_id.eq(organization))
                 .filter(agents::id.eq(AgentId::from_uuid(cursor.0)))
                 .select((agents::id, agents::name))
-                .first(c)
+                .get_result(c)
                 .optional())?
             .ok_or_else(|| {
                 aim_core::Error::field(

@@ -56,7 +56,7 @@ pub(crate) fn insert(db: &mut Db, row: &ApiKeyRow) -> Result<()> {
 
 /// The key. PostgreSQL locks the row, since whoever asks is about to change it.
 pub(crate) fn find(db: &mut Db, organization: OrganizationId, key: ApiKeyId) -> Result<ApiKeyRow> {
-    let row: Option<ApiKeyRow> = first_row!(
+    let row: Option<ApiKeyRow> = one_row!(
         db,
         true,
         api_keys::table
@@ -72,7 +72,7 @@ pub(crate) fn by_digest(db: &mut Db, digest: &[u8]) -> Result<Option<ApiKeyRow>>
     Ok(each!(db, c => api_keys::table
         .filter(api_keys::token_digest.eq(digest))
         .select(ApiKeyRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn any(db: &mut Db) -> Result<bool> {
 
 /// Its name.
 pub(crate) fn name(db: &mut Db, id: OrganizationId) -> Result<String> {
-    Ok(each!(db, c => organizations::table.find(id).select(organizations::name).first(c))?)
+    Ok(each!(db, c => organizations::table.find(id).select(organizations::name).get_result(c))?)
 }
 
 /// Name, time of founding, active users and agents that are not deleted.
@@ -37,7 +37,7 @@ pub(crate) fn summary(db: &mut Db, id: OrganizationId) -> Result<(String, Timest
     let (name, created_at) = each!(db, c => organizations::table
         .find(id)
         .select((organizations::name, organizations::created_at))
-        .first(c))?;
+        .get_result(c))?;
     let users = each!(db, c => users::table
         .filter(users::org_id.eq(id))
         .filter(users::status.eq("active"))

@@ -19,7 +19,7 @@ pub(crate) fn find(
     let row: Option<(Json, Timestamp)> = each!(db, c => user_preferences::table
         .find((organization, user, name))
         .select((user_preferences::value, user_preferences::updated_at))
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(row.map(|(value, at)| (value.0, at)))
 }

@@ -42,7 +42,7 @@ pub(crate) fn locked_until(db: &mut Db, subject: Subject, now: Timestamp) -> Res
     let until: Option<Option<Timestamp>> = each!(db, c => sign_in_attempts::table
         .find(subject.0.to_vec())
         .select(sign_in_attempts::locked_until)
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(until.flatten().filter(|until| *until > now))
 }
@@ -64,8 +64,8 @@ pub(crate) fn record_failure(db: &mut Db, subject: Subject, now: Timestamp, limi
         sign_in_attempts::locked_until,
     ));
     let (failures, started, locked): (i64, Timestamp, Option<Timestamp>) = match db {
-        Db::Pg(c) => row.for_update().first(&mut **c)?,
-        Db::Sqlite(c) => row.first(&mut **c)?,
+        Db::Pg(c) => row.for_update().get_result(&mut **c)?,
+        Db::Sqlite(c) => row.get_result(&mut **c)?,
     };
     if locked.is_some_and(|until| until > now) {
         return Ok(false);

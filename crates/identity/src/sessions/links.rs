@@ -67,7 +67,7 @@ fn take(db: &mut Db, digest: &[u8], now: Timestamp) -> aim_store::Result<Option<
     let of_token = sign_in_links::table.filter(sign_in_links::token_digest.eq(digest));
     let row: Option<(OrganizationId, UserId, Timestamp)> = each!(db, c => of_token
         .select((sign_in_links::org_id, sign_in_links::user_id, sign_in_links::expires_at))
-        .first(c)
+        .get_result(c)
         .optional())?;
     let removed = each!(db, c => diesel::delete(of_token).execute(c))?;
     // Of two who come at once, one removes the row.

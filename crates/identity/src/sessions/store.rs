@@ -40,7 +40,7 @@ pub(crate) fn by_digest(db: &mut Db, digest: &[u8]) -> Result<Option<(SessionRow
         .inner_join(users::table.on(users::org_id.eq(sessions::org_id).and(users::id.eq(sessions::user_id))))
         .filter(sessions::token_digest.eq(digest))
         .select((SessionRow::as_select(), UserRow::as_select()))
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn find(
     user: UserId,
     to_change: bool,
 ) -> Result<UserRow> {
-    let row: Option<UserRow> = first_row!(
+    let row: Option<UserRow> = one_row!(
         db,
         to_change,
         users::table
@@ -92,7 +92,7 @@ pub(crate) fn by_email(db: &mut Db, email: &str) -> Result<Option<UserRow>> {
     Ok(each!(db, c => users::table
         .filter(users::email.eq(email))
         .select(UserRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -129,7 +129,7 @@ pub(crate) fn find(
     Ok(each!(db, c => mcp_attestations::table
         .find((organization, server, agent, version))
         .select(AttestationRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

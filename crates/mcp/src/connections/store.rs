@@ -54,7 +54,7 @@ pub(crate) fn agent(
     agent: AgentId,
     to_change: bool,
 ) -> Result<AgentPart> {
-    let row: Option<(AgentId, String, Json)> = first_row!(
+    let row: Option<(AgentId, String, Json)> = one_row!(
         db,
         to_change,
         agents::table

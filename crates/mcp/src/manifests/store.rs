@@ -70,7 +70,7 @@ pub(crate) fn find(
     Ok(each!(db, c => mcp_manifests::table
         .find((organization, server, version))
         .select(ManifestRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

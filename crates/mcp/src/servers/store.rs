@@ -90,7 +90,7 @@ pub(crate) fn find(
     server: McpServerId,
     to_change: bool,
 ) -> Result<ServerRow> {
-    let row: Option<ServerRow> = first_row!(
+    let row: Option<ServerRow> = one_row!(
         db,
         to_change,
         mcp_servers::table
@@ -134,7 +134,7 @@ pub(crate) fn find_by_url(db: &mut Db, organization: OrganizationId, url: &str) 
         .filter(mcp_servers::url.eq(url))
         .filter(mcp_servers::deleted_at.is_null())
         .select(ServerRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn page(
                 .filter(mcp_servers::org_id.eq(organization))
                 .filter(mcp_servers::id.eq(McpServerId::from_uuid(cursor.0)))
                 .select((mcp_servers::id, mcp_servers::name))
-                .first(c)
+                .get_result(c)
                 .optional())?
             .ok_or_else(|| {
                 aim_core::Error::field(

@@ -2,7 +2,7 @@
 
 use aim_core::{AgentId, OrganizationId, Timestamp};
 use aim_store::{
-    Db, Result, each,
+    Cached, Db, Result, each,
     schema::{agent_activity, agents},
 };
 use diesel::{
@@ -42,7 +42,7 @@ impl HourRow {
 const ROWS_PER_STATEMENT: usize = 1_000;
 
 macro_rules! adding {
-    ($rows:expr, $c:expr) => {
+    ($rows:expr) => {
         diesel::insert_into(agent_activity::table)
             .values($rows)
             .on_conflict((
@@ -57,7 +57,6 @@ macro_rules! adding {
                 agent_activity::pending.eq(agent_activity::pending + excluded(agent_activity::pending)),
                 agent_activity::refused.eq(agent_activity::refused + excluded(agent_activity::refused)),
             ))
-            .execute($c)
     };
 }
 
@@ -69,12 +68,12 @@ pub fn add(db: &mut Db, rows: &[HourRow]) -> Result<()> {
     match db {
         Db::Pg(c) => {
             for part in rows.chunks(ROWS_PER_STATEMENT) {
-                adding!(part, &mut **c)?;
+                adding!(part).execute(&mut **c)?;
             }
         }
         Db::Sqlite(c) => {
             for row in rows {
-                adding!(row, &mut **c)?;
+                Cached(adding!(row)).run(&mut **c)?;
             }
         }
     }
@@ -110,7 +109,7 @@ pub fn agent_exists(db: &mut Db, organization: OrganizationId, agent: AgentId) -
     let found: Option<AgentId> = each!(db, c => agents::table
         .find((organization, agent))
         .select(agents::id)
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(found.is_some())
 }

@@ -236,7 +236,7 @@ pub fn of(db: &mut Db, organization: OrganizationId, kind: AlertKind) -> Result<
     let row: Option<RuleRow> = each!(db, c => alert_rules::table
         .find((organization, kind.as_str()))
         .select(RuleRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(row
         .and_then(|row| row.rule())

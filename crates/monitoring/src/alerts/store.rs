@@ -60,9 +60,12 @@ pub fn lock_open(db: &mut Db, organization: OrganizationId, dedupe_key: &str) ->
         Db::Pg(c) => Ok(open
             .select(AlertRow::as_select())
             .for_update()
-            .first(&mut **c)
+            .get_result(&mut **c)
             .optional()?),
-        Db::Sqlite(c) => Ok(open.select(AlertRow::as_select()).first(&mut **c).optional()?),
+        Db::Sqlite(c) => Ok(open
+            .select(AlertRow::as_select())
+            .get_result(&mut **c)
+            .optional()?),
     }
 }
 
@@ -122,7 +125,7 @@ pub fn get(db: &mut Db, organization: OrganizationId, id: AlertId) -> Result<Opt
     Ok(each!(db, c => alerts::table
         .find((organization, id))
         .select(AlertRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -136,7 +139,7 @@ pub fn lock(db: &mut Db, organization: OrganizationId, id: AlertId) -> Result<Op
             .find((organization, id))
             .select(AlertRow::as_select())
             .for_update()
-            .first(&mut **c)
+            .get_result(&mut **c)
             .optional()?),
         Db::Sqlite(_) => get(db, organization, id),
     }
@@ -270,7 +273,7 @@ pub fn active_user(db: &mut Db, organization: OrganizationId, user: UserId) -> R
         .find((organization, user))
         .filter(users::status.eq("active"))
         .select(users::name)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

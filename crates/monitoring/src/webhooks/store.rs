@@ -96,7 +96,7 @@ pub fn get(db: &mut Db, organization: OrganizationId, id: WebhookId) -> Result<O
     Ok(each!(db, c => webhooks::table
         .find((organization, id))
         .select(WebhookRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -164,12 +164,12 @@ pub fn note_outcome(
             .find((organization, id))
             .select(webhooks::failures)
             .for_update()
-            .first::<i64>(&mut **c)
+            .get_result::<i64>(&mut **c)
             .optional()?,
         Db::Sqlite(c) => webhooks::table
             .find((organization, id))
             .select(webhooks::failures)
-            .first::<i64>(&mut **c)
+            .get_result::<i64>(&mut **c)
             .optional()?,
     };
     let target = webhooks::table.find((organization, id));
@@ -210,7 +210,7 @@ pub fn delivery(
         .find((organization, id))
         .filter(webhook_deliveries::webhook_id.eq(webhook))
         .select(DeliveryRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

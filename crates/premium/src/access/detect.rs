@@ -15,7 +15,7 @@ use super::{
     model::bits_of,
     records::{Incident, Touch, What},
     settings::Thresholds,
-    store::PairRow,
+    store::{HourRow, PairRow},
 };
 
 /// How many records a sighting names.
@@ -33,9 +33,8 @@ const NEW_GRANT: TimeDelta = TimeDelta::hours(24);
 #[derive(Debug, Clone)]
 pub(super) struct Pair {
     pub(super) row: PairRow,
+    /// The present hour, which that of the row is once something is counted into it.
     pub(super) hour: Timestamp,
-    /// How often it was read in this hour.
-    pub(super) in_hour: i64,
     /// What would be unusual in this hour: unknown yet, or nothing, or above this.
     pub(super) limit: Option<Option<Limit>>,
 }
@@ -48,19 +47,33 @@ pub(super) struct Limit {
 }
 
 impl Pair {
-    /// Moves on to the hour of `at`.
-    pub(super) fn enter(&mut self, at: Timestamp) {
+    /// Moves on to the hour of `at`. The counts of the hour that is over, if there are any, are the caller's to keep.
+    #[must_use]
+    pub(super) fn enter(&mut self, at: Timestamp) -> Option<HourRow> {
         let hour = hour_of(at);
         if hour > self.hour {
             self.hour = hour;
-            self.in_hour = 0;
             self.limit = None;
         }
+        if self.row.hour.is_some_and(|counted| counted >= self.hour) {
+            return None;
+        }
+        let over = self.row.last_hour();
+        self.row.hour = Some(self.hour);
+        self.row.hour_approved = 0;
+        self.row.hour_denied = 0;
+        self.row.hour_pending = 0;
+        over.filter(|over| over.approved + over.denied + over.pending > 0)
+    }
+
+    /// How often it was read in the present hour.
+    pub(super) const fn in_hour(&self) -> i64 {
+        self.row.hour_approved
     }
 
     /// Whether a limit is wanted for the next read.
     pub(super) const fn wants_limit(&self, thresholds: &Thresholds) -> bool {
-        self.limit.is_none() && self.in_hour >= thresholds.volume_floor
+        self.limit.is_none() && self.in_hour() >= thresholds.volume_floor
     }
 }
 
@@ -390,12 +403,12 @@ fn unusual(seen: i64, at: Timestamp, days: i64) -> Option<&'static str> {
 /// Far more reads within the hour than ever: said when the limit is passed, and each time the number has doubled.
 pub(super) fn unusual_volume(findings: &mut Findings, touch: &Touch, pair: &Pair) {
     let Some(limit) = pair.limit.flatten() else { return };
-    let over = pair.in_hour - limit.reads;
-    let doubled = over > 0 && (over == 1 || is_doubling(pair.in_hour, limit.reads));
+    let over = pair.in_hour() - limit.reads;
+    let doubled = over > 0 && (over == 1 || is_doubling(pair.in_hour(), limit.reads));
     if !doubled {
         return;
     }
-    let severity = if pair.in_hour >= limit.reads.saturating_mul(4) {
+    let severity = if pair.in_hour() >= limit.reads.saturating_mul(4) {
         Severity::High
     } else {
         Severity::Medium
@@ -403,13 +416,13 @@ pub(super) fn unusual_volume(findings: &mut Findings, touch: &Touch, pair: &Pair
     let summary = format!(
         "{} was read {} times in the hour from {}; above {} is unusual. This agent's median hour with it has {:.0}.",
         touch.row.path,
-        pair.in_hour,
+        pair.in_hour(),
         pair.hour.format("%Y-%m-%d %H:%M UTC"),
         limit.reads,
         limit.median
     );
     let values = json!({
-        "reads": pair.in_hour,
+        "reads": pair.in_hour(),
         "hour": pair.hour,
         "limit": limit.reads,
         "median": limit.median,
@@ -424,6 +437,15 @@ const fn is_doubling(count: i64, limit: i64) -> bool {
         at = at.saturating_mul(2);
     }
     at == count
+}
+
+/// Counts a touch of the present hour into it.
+pub(super) fn count_in_hour(pair: &mut Pair, touch: &Touch) {
+    match touch.row.outcome.as_str() {
+        "approved" => pair.row.hour_approved += 1,
+        "denied" => pair.row.hour_denied += 1,
+        _ => pair.row.hour_pending += 1,
+    }
 }
 
 /// Counts a touch into its pair.

@@ -5,7 +5,7 @@
 //! writer; they have the ids of what they tell of, so that a batch that comes again changes nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::Arc,
 };
 
@@ -174,18 +174,28 @@ impl Batch {
                 self.denials(db, memory, &thresholds, touch, agent, &mut findings)?;
             }
             count_hour(&mut hours, (row.org_id, ALL.to_owned(), PEOPLE), row);
+            if let Some(agent) = row.agent_id {
+                count_hour(&mut hours, (row.org_id, ALL.to_owned(), agent), row);
+            }
             if !touch.is_there {
                 continue;
             }
             let key = (row.org_id, row.path.clone(), row.agent_id.unwrap_or(PEOPLE));
             let pair = remembered(db, memory, &key, row.at)?;
-            pair.enter(row.at);
+            if let Some(over) = pair.enter(row.at) {
+                add_to_hour(&mut hours, over);
+            }
+            if hour_of(row.at) == pair.hour {
+                detect::count_in_hour(pair, touch);
+            } else {
+                // It comes late, from before a clock was set.
+                count_hour(&mut hours, key.clone(), row);
+            }
             if row.outcome == "approved" && row.agent_id.is_some() {
                 judge(db, &thresholds, touch, pair, &hours, &mut findings)?;
             }
             detect::count(pair, touch);
-            changed.insert(key.clone(), pair.row.clone());
-            count_hour(&mut hours, key, row);
+            changed.insert(key, pair.row.clone());
         }
         Ok(Outcome {
             rows: understood.touches.into_iter().map(|touch| touch.row).collect(),
@@ -232,20 +242,35 @@ impl Batch {
 
 /// Counts an access into its hour.
 fn count_hour(hours: &mut Hours, key: PairKey, row: &AccessRow) {
-    let start = hour_of(row.at);
-    let hour = hours.entry((key.clone(), start)).or_insert_with(|| HourRow {
-        org_id: key.0,
-        path: key.1,
-        agent_id: key.2,
-        hour: start,
+    let (org_id, path, agent_id) = key;
+    let mut one = HourRow {
+        org_id,
+        path,
+        agent_id,
+        hour: hour_of(row.at),
         approved: 0,
         denied: 0,
         pending: 0,
-    });
+    };
     match row.outcome.as_str() {
-        "approved" => hour.approved += 1,
-        "denied" => hour.denied += 1,
-        _ => hour.pending += 1,
+        "approved" => one.approved = 1,
+        "denied" => one.denied = 1,
+        _ => one.pending = 1,
+    }
+    add_to_hour(hours, one);
+}
+
+fn add_to_hour(hours: &mut Hours, counts: HourRow) {
+    match hours.entry(((counts.org_id, counts.path.clone(), counts.agent_id), counts.hour)) {
+        Entry::Vacant(hour) => {
+            hour.insert(counts);
+        }
+        Entry::Occupied(mut hour) => {
+            let hour = hour.get_mut();
+            hour.approved += counts.approved;
+            hour.denied += counts.denied;
+            hour.pending += counts.pending;
+        }
     }
 }
 
@@ -268,14 +293,7 @@ fn remembered<'a>(
         std::collections::hash_map::Entry::Vacant(unknown) => {
             let (organization, path, agent) = key;
             let (organization, agent) = (*organization, *agent);
-            let hour = hour_of(at);
-            let row = store::pair(db, organization, path, agent)?;
-            let in_hour = if row.is_some() {
-                store::approved_in(db, organization, path, agent, hour)?
-            } else {
-                0
-            };
-            let row = row.unwrap_or_else(|| PairRow {
+            let row = store::pair(db, organization, path, agent)?.unwrap_or_else(|| PairRow {
                 org_id: organization,
                 path: path.clone(),
                 agent_id: agent,
@@ -285,11 +303,15 @@ fn remembered<'a>(
                 last_read_at: None,
                 last_denied_at: None,
                 hours_seen: 0,
+                hour: None,
+                hour_approved: 0,
+                hour_denied: 0,
+                hour_pending: 0,
             });
+            let hour = row.hour.map_or(hour_of(at), |counted| counted.max(hour_of(at)));
             Ok(unknown.insert(Pair {
                 row,
                 hour,
-                in_hour,
                 limit: None,
             }))
         }
@@ -325,7 +347,6 @@ fn judge(
         detect::first_reader(findings, thresholds, touch, &company);
     }
     detect::unusual_hour(findings, thresholds, touch, &pair.row);
-    pair.in_hour += 1;
     if pair.wants_limit(thresholds) {
         let from = pair.hour - TimeDelta::days(BASELINE_DAYS);
         let known = store::reads_by_hour(db, organization, &path, agent, from, pair.hour)?;
@@ -337,6 +358,8 @@ fn judge(
         let history: Vec<(Timestamp, i64)> = history.into_iter().collect();
         pair.limit = Some(detect::limit_of(&history, pair.hour, thresholds));
     }
-    detect::unusual_volume(findings, touch, pair);
+    if hour_of(touch.row.at) == pair.hour {
+        detect::unusual_volume(findings, touch, pair);
+    }
     Ok(())
 }

@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 
 use aim_core::{AgentId, DecisionId, GrantId, Id, Json, OrganizationId, Timestamp};
 use aim_store::{
-    Db, Result, each,
+    Cached, Db, Result, each,
     schema::{decisions, grants},
 };
 use aim_threats::{schema::threat_findings, store::FindingRow};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
-    dsl::max, upsert::excluded,
+    dsl::{count_star, max, min},
+    upsert::excluded,
 };
 use uuid::Uuid;
 
@@ -54,6 +55,11 @@ pub(super) struct PairRow {
     pub(super) last_read_at: Option<Timestamp>,
     pub(super) last_denied_at: Option<Timestamp>,
     pub(super) hours_seen: i64,
+    /// The last hour in which it was asked for, whose counts are not in the table of hours yet.
+    pub(super) hour: Option<Timestamp>,
+    pub(super) hour_approved: i64,
+    pub(super) hour_denied: i64,
+    pub(super) hour_pending: i64,
 }
 
 /// An hour of the two.
@@ -67,6 +73,21 @@ pub(super) struct HourRow {
     pub(super) approved: i64,
     pub(super) denied: i64,
     pub(super) pending: i64,
+}
+
+impl PairRow {
+    /// The counts of its last hour.
+    pub(super) fn last_hour(&self) -> Option<HourRow> {
+        Some(HourRow {
+            org_id: self.org_id,
+            path: self.path.clone(),
+            agent_id: self.agent_id,
+            hour: self.hour?,
+            approved: self.hour_approved,
+            denied: self.hour_denied,
+            pending: self.hour_pending,
+        })
+    }
 }
 
 /// A path that nobody has a reason to read.
@@ -101,9 +122,6 @@ pub(super) fn first_id(moment: Timestamp) -> Uuid {
 fn after_prefix(prefix: &str) -> String {
     format!("{prefix}\u{7f}")
 }
-
-/// The most readers of a secret that are counted.
-const MOST_READERS: i64 = 1_000;
 
 // --- what the follower reads ---
 
@@ -171,7 +189,7 @@ pub(super) fn version_at(db: &mut Db, secret: &KnownSecret, at: Timestamp) -> Re
         .filter(vault_versions::secret_id.eq(secret.id))
         .filter(vault_versions::created_at.le(at))
         .select(max(vault_versions::version))
-        .first(c))?)
+        .get_result(c))?)
 }
 
 pub(super) fn pair(
@@ -183,24 +201,8 @@ pub(super) fn pair(
     Ok(each!(db, c => vault_access_pairs::table
         .find((organization, path, agent))
         .select(PairRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
-}
-
-/// How often it was read in this hour.
-pub(super) fn approved_in(
-    db: &mut Db,
-    organization: OrganizationId,
-    path: &str,
-    agent: AgentId,
-    hour: Timestamp,
-) -> Result<i64> {
-    let found: Option<i64> = each!(db, c => vault_access_hours::table
-        .find((organization, path, agent, hour))
-        .select(vault_access_hours::approved)
-        .first(c)
-        .optional())?;
-    Ok(found.unwrap_or(0))
 }
 
 /// The reads by hour, from `from` until before `to`.
@@ -229,17 +231,14 @@ pub(super) fn other_readers(
     path: &str,
     agent: AgentId,
 ) -> Result<(i64, Option<Timestamp>)> {
-    let first_reads: Vec<Option<Timestamp>> = each!(db, c => vault_access_pairs::table
+    Ok(each!(db, c => vault_access_pairs::table
         .filter(vault_access_pairs::org_id.eq(organization))
         .filter(vault_access_pairs::path.eq(path))
-        .filter(vault_access_pairs::agent_id.ne_all([agent, super::model::PEOPLE]))
+        .filter(vault_access_pairs::agent_id.ne(agent))
+        .filter(vault_access_pairs::agent_id.ne(super::model::PEOPLE))
         .filter(vault_access_pairs::approved.gt(0))
-        .order(vault_access_pairs::first_read_at)
-        .limit(MOST_READERS)
-        .select(vault_access_pairs::first_read_at)
-        .load(c))?;
-    let since = first_reads.first().copied().flatten();
-    Ok((i64::try_from(first_reads.len()).unwrap_or(MOST_READERS), since))
+        .select((count_star(), min(vault_access_pairs::first_read_at)))
+        .get_result(c))?)
 }
 
 /// When a grant was given.
@@ -251,7 +250,7 @@ pub(super) fn granted_at(
     Ok(each!(db, c => grants::table
         .find((organization, grant))
         .select(grants::granted_at)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -330,7 +329,7 @@ pub(super) fn set_undelivered(
     decision: DecisionId,
 ) -> Result<()> {
     let id = AccessId::from_uuid(decision.uuid());
-    each!(db, c => diesel::update(
+    each!(db, c => Cached(diesel::update(
             vault_accesses::table
                 .filter(vault_accesses::org_id.eq(organization))
                 .filter(vault_accesses::agent_id.eq(Some(agent)))
@@ -341,13 +340,13 @@ pub(super) fn set_undelivered(
         .set((
             vault_accesses::delivery.eq(Some("nothing")),
             vault_accesses::version.eq(None::<i64>),
-        ))
-        .execute(c))?;
+        )))
+        .run(c))?;
     Ok(())
 }
 
 macro_rules! put_pairs {
-    ($rows:expr, $c:expr) => {
+    ($rows:expr) => {
         diesel::insert_into(vault_access_pairs::table)
             .values($rows)
             .on_conflict((
@@ -363,8 +362,11 @@ macro_rules! put_pairs {
                 vault_access_pairs::last_read_at.eq(excluded(vault_access_pairs::last_read_at)),
                 vault_access_pairs::last_denied_at.eq(excluded(vault_access_pairs::last_denied_at)),
                 vault_access_pairs::hours_seen.eq(excluded(vault_access_pairs::hours_seen)),
+                vault_access_pairs::hour.eq(excluded(vault_access_pairs::hour)),
+                vault_access_pairs::hour_approved.eq(excluded(vault_access_pairs::hour_approved)),
+                vault_access_pairs::hour_denied.eq(excluded(vault_access_pairs::hour_denied)),
+                vault_access_pairs::hour_pending.eq(excluded(vault_access_pairs::hour_pending)),
             ))
-            .execute($c)
     };
 }
 
@@ -373,12 +375,12 @@ pub(super) fn save_pairs(db: &mut Db, rows: &[PairRow]) -> Result<()> {
     match db {
         Db::Pg(c) => {
             for part in rows.chunks(ROWS_PER_STATEMENT) {
-                put_pairs!(part, &mut **c)?;
+                put_pairs!(part).execute(&mut **c)?;
             }
         }
         Db::Sqlite(c) => {
             for row in rows {
-                put_pairs!(row, &mut **c)?;
+                Cached(put_pairs!(row)).run(&mut **c)?;
             }
         }
     }
@@ -386,7 +388,7 @@ pub(super) fn save_pairs(db: &mut Db, rows: &[PairRow]) -> Result<()> {
 }
 
 macro_rules! adding_hours {
-    ($rows:expr, $c:expr) => {
+    ($rows:expr) => {
         diesel::insert_into(vault_access_hours::table)
             .values($rows)
             .on_conflict((
@@ -404,7 +406,6 @@ macro_rules! adding_hours {
                 vault_access_hours::pending
                     .eq(vault_access_hours::pending + excluded(vault_access_hours::pending)),
             ))
-            .execute($c)
     };
 }
 
@@ -413,12 +414,12 @@ pub(super) fn add_hours(db: &mut Db, rows: &[HourRow]) -> Result<()> {
     match db {
         Db::Pg(c) => {
             for part in rows.chunks(ROWS_PER_STATEMENT) {
-                adding_hours!(part, &mut **c)?;
+                adding_hours!(part).execute(&mut **c)?;
             }
         }
         Db::Sqlite(c) => {
             for row in rows {
-                adding_hours!(row, &mut **c)?;
+                Cached(adding_hours!(row)).run(&mut **c)?;
             }
         }
     }
@@ -464,7 +465,8 @@ pub(super) fn accesses(
     })?)
 }
 
-/// The hours of a secret, an agent, both, or all, from `from` until before `to`.
+/// The hours of a secret, an agent, both, or all, from `from` until before `to`: those of a secret are several of an hour,
+/// one for each agent.
 pub(super) fn hours(
     db: &mut Db,
     organization: OrganizationId,
@@ -472,7 +474,7 @@ pub(super) fn hours(
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<HourRow>> {
-    Ok(each!(db, c => {
+    let mut hours: Vec<HourRow> = each!(db, c => {
         let mut query = vault_access_hours::table
             .filter(vault_access_hours::org_id.eq(organization))
             .filter(vault_access_hours::hour.ge(from))
@@ -491,12 +493,28 @@ pub(super) fn hours(
             }
             (None, Some(agent)) => {
                 query = query
-                    .filter(vault_access_hours::agent_id.eq(agent))
-                    .filter(vault_access_hours::path.ne(super::model::ALL));
+                    .filter(vault_access_hours::path.eq(super::model::ALL))
+                    .filter(vault_access_hours::agent_id.eq(agent));
             }
         }
         query.load(c)
-    })?)
+    })?;
+    let Some(path) = path else {
+        return Ok(hours);
+    };
+    let present: Vec<PairRow> = each!(db, c => {
+        let mut query = vault_access_pairs::table
+            .filter(vault_access_pairs::org_id.eq(organization))
+            .filter(vault_access_pairs::path.eq(path))
+            .filter(vault_access_pairs::hour.ge(Some(from)))
+            .filter(vault_access_pairs::hour.lt(Some(to)))
+            .select(PairRow::as_select())
+            .into_boxed();
+        if let Some(agent) = agent { query = query.filter(vault_access_pairs::agent_id.eq(agent)); }
+        query.load(c)
+    })?;
+    hours.extend(present.iter().filter_map(PairRow::last_hour));
+    Ok(hours)
 }
 
 /// The pairs of a secret, an agent, or both, the latest read first.
@@ -607,7 +625,7 @@ pub(super) fn path_of(
     Ok(each!(db, c => vault_secrets::table
         .find((organization, secret))
         .select(vault_secrets::path)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -711,7 +729,7 @@ pub(super) fn is_marked(db: &mut Db, organization: OrganizationId, path: &str) -
     let found: Option<String> = each!(db, c => vault_honeytokens::table
         .find((organization, path))
         .select(vault_honeytokens::path)
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(found.is_some())
 }

@@ -72,7 +72,7 @@ pub(crate) fn agent(
         .filter(agents::id.eq(agent))
         .filter(agents::deleted_at.is_null())
         .select((agents::name, agents::status))
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn find(
         .find((organization, id))
         .filter(agent_api_keys::agent_id.eq(agent))
         .select(AgentApiKeyRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -170,8 +170,8 @@ pub(crate) fn lock(
         };
     }
     Ok(match db {
-        Db::Pg(c) => row!().for_update().first(&mut **c).optional()?,
-        Db::Sqlite(c) => row!().first(&mut **c).optional()?,
+        Db::Pg(c) => row!().for_update().get_result(&mut **c).optional()?,
+        Db::Sqlite(c) => row!().get_result(&mut **c).optional()?,
     })
 }
 
@@ -319,7 +319,7 @@ pub(crate) fn by_digest(db: &mut Db, digest: &[u8]) -> Result<Option<AgentApiKey
     Ok(each!(db, c => agent_api_keys::table
         .filter(agent_api_keys::token_digest.eq(digest))
         .select(AgentApiKeyRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

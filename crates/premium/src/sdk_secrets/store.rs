@@ -45,7 +45,7 @@ pub(super) fn has_agent(db: &mut Db, organization: OrganizationId, agent: AgentI
         .find((organization, agent))
         .filter(agents::deleted_at.is_null())
         .select(agents::status)
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(found.is_some())
 }
@@ -92,7 +92,7 @@ pub(super) fn find(
     Ok(each!(db, c => sdk_namespaces::table
         .find((organization, id))
         .select(NamespaceRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -108,7 +108,7 @@ pub(super) fn named(
         .filter(sdk_namespaces::agent_id.eq(agent))
         .filter(sdk_namespaces::namespace.eq(namespace))
         .select(NamespaceRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -61,7 +61,7 @@ pub(super) fn by_digest(db: &mut Db, digest: &[u8]) -> Result<Option<WrapRow>> {
     Ok(each!(db, c => vault_wraps::table
         .filter(vault_wraps::token_digest.eq(digest))
         .select(WrapRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -70,7 +70,7 @@ pub(super) fn find(db: &mut Db, organization: OrganizationId, id: WrapId) -> Res
     Ok(each!(db, c => vault_wraps::table
         .find((organization, id))
         .select(WrapRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -171,7 +171,7 @@ pub(super) fn agent_status(
         .find((organization, agent))
         .filter(agents::deleted_at.is_null())
         .select(agents::status)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

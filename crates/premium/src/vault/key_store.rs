@@ -68,7 +68,7 @@ pub(crate) fn root(db: &mut Db) -> Result<Option<RootRow>> {
     Ok(each!(db, c => vault_roots::table
         .find(SLOT)
         .select(RootRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -77,8 +77,8 @@ pub(crate) fn held_root(db: &mut Db, hold: Hold) -> Result<Option<RootRow>> {
     let Db::Pg(c) = db else { return root(db) };
     let row = vault_roots::table.find(SLOT).select(RootRow::as_select());
     Ok(match hold {
-        Hold::Share => row.for_share().first(&mut **c).optional()?,
-        Hold::Alone => row.for_update().first(&mut **c).optional()?,
+        Hold::Share => row.for_share().get_result(&mut **c).optional()?,
+        Hold::Alone => row.for_update().get_result(&mut **c).optional()?,
     })
 }
 
@@ -342,8 +342,8 @@ pub(crate) fn retired_of(db: &mut Db, organization: OrganizationId) -> Result<Ve
 pub(crate) fn hold_key(db: &mut Db, organization: OrganizationId, id: Uuid) -> Result<bool> {
     let row = one_key!(organization, id).select(vault_keys::id);
     let found: Option<Id<KeyKind>> = match db {
-        Db::Pg(c) => row.for_update().first(&mut **c).optional()?,
-        Db::Sqlite(c) => row.first(&mut **c).optional()?,
+        Db::Pg(c) => row.for_update().get_result(&mut **c).optional()?,
+        Db::Sqlite(c) => row.get_result(&mut **c).optional()?,
     };
     Ok(found.is_some())
 }

@@ -1,7 +1,7 @@
 //! Queries on secrets and their versions. No rules here; every one names the tenant.
 
 use aim_core::{DecisionId, Id, Json, OrganizationId, Timestamp};
-use aim_store::{Db, Result, ResultExt, each};
+use aim_store::{Cached, Db, Result, ResultExt, each};
 use diesel::{
     BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods,
     OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods,
@@ -126,8 +126,8 @@ pub(crate) fn lock(db: &mut Db, organization: OrganizationId, path: &str) -> Res
         };
     }
     Ok(match db {
-        Db::Pg(c) => row!().for_update().first(&mut **c).optional()?,
-        Db::Sqlite(c) => row!().first(&mut **c).optional()?,
+        Db::Pg(c) => row!().for_update().get_result(&mut **c).optional()?,
+        Db::Sqlite(c) => row!().get_result(&mut **c).optional()?,
     })
 }
 
@@ -204,7 +204,7 @@ pub(crate) fn sealed(
     Ok(each!(db, c => vault_versions::table
         .find((organization, secret, version))
         .select(SealedRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -220,7 +220,7 @@ pub(crate) fn save(db: &mut Db, row: &SecretRow) -> Result<()> {
     let mine = vault_secrets::table
         .filter(vault_secrets::org_id.eq(row.org_id))
         .filter(vault_secrets::id.eq(row.id));
-    each!(db, c => diesel::update(mine).set(row).execute(c))?;
+    each!(db, c => Cached(diesel::update(mine).set(row)).run(c))?;
     Ok(())
 }
 
@@ -413,7 +413,7 @@ pub(crate) fn path_of(db: &mut Db, organization: OrganizationId, secret: SecretI
     Ok(each!(db, c => vault_secrets::table
         .find((organization, secret))
         .select(vault_secrets::path)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

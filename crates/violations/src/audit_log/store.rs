@@ -120,7 +120,7 @@ fn decisions_page(
         let found: Option<i64> = each!(db, c => decisions::table
             .find((organization, id))
             .select(decisions::leaf_index)
-            .first(c)
+            .get_result(c)
             .optional())?;
         match found {
             Some(index) => leaf = Some(index),
@@ -214,6 +214,6 @@ fn time_of(db: &mut Db, organization: OrganizationId, index: i64) -> Result<Opti
         .find(index)
         .filter(audit_log::org_id.eq(organization))
         .select(audit_log::created_at)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }

@@ -137,7 +137,7 @@ pub fn find(
     Ok(each!(db, c => capability_requests::table
         .find((organization, id))
         .select(RequestRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

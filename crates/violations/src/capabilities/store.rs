@@ -125,9 +125,9 @@ pub fn lock_agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> 
         .filter(agents::deleted_at.is_null())
         .select(agents::id);
     let found: Option<AgentId> = match db {
-        Db::Pg(c) => row.for_update().first(&mut **c).optional()?,
+        Db::Pg(c) => row.for_update().get_result(&mut **c).optional()?,
         // SQLite has one writer; there is nothing to wait for.
-        Db::Sqlite(c) => row.first(&mut **c).optional()?,
+        Db::Sqlite(c) => row.get_result(&mut **c).optional()?,
     };
     Ok(found.is_some())
 }
@@ -141,7 +141,7 @@ pub fn has_agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> R
         .find((organization, agent))
         .filter(agents::deleted_at.is_null())
         .select(agents::id)
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(found.is_some())
 }

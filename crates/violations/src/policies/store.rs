@@ -195,7 +195,7 @@ pub fn remove(db: &mut Db, organization: OrganizationId, id: PolicyId) -> Result
     let found = each!(db, c => policies::table
         .find((organization, id))
         .select(PolicyRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?;
     if found.is_some() {
         each!(db, c => diesel::delete(policies::table.find((organization, id))).execute(c))?;

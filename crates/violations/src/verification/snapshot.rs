@@ -13,9 +13,9 @@ use aim_core::{AgentId, GrantId, Json, OrganizationId, Timestamp};
 use aim_decision::{AgentStatus, Effect, RateLimit, Snapshot, canonical_bytes};
 use aim_key_vault::store as keys;
 use aim_store::{
-    Db, Error, Result,
+    Cached, Db, Error, Result,
     diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl},
-    each,
+    each, padded,
     schema::{agents, organizations},
 };
 use chrono::TimeDelta;
@@ -121,11 +121,12 @@ pub(super) fn epochs(
         wanted.iter().map(|(organization, _)| *organization).collect();
     organizations_wanted.sort_unstable();
     organizations_wanted.dedup();
-    let agents_wanted: Vec<AgentId> = wanted.iter().map(|(_, agent)| *agent).collect();
-    let rows: Vec<(OrganizationId, AgentId, i64, i64)> = each!(db, c => agents::table
+    let organizations_wanted = padded(organizations_wanted);
+    let agents_wanted = padded(wanted.iter().map(|(_, agent)| *agent).collect::<Vec<AgentId>>());
+    let rows: Vec<(OrganizationId, AgentId, i64, i64)> = each!(db, c => Cached(agents::table
         .inner_join(organizations::table.on(organizations::id.eq(agents::org_id)))
         .filter(agents::org_id.eq_any(&organizations_wanted).and(agents::id.eq_any(&agents_wanted)))
-        .select((agents::org_id, agents::id, agents::epoch, organizations::policy_epoch))
+        .select((agents::org_id, agents::id, agents::epoch, organizations::policy_epoch)))
         .load(c))?;
     Ok(rows
         .into_iter()
@@ -144,7 +145,7 @@ fn load(
     let row: Option<Row> = each!(db, c => agents::table
         .find((organization, agent))
         .select((agents::name, agents::status, agents::agent_type, agents::trust_score))
-        .first(c)
+        .get_result(c)
         .optional())?;
     let (agent_name, status, agent_type, trust_score) = row.ok_or_else(aim_core::Error::not_found)?;
     let mut snapshot = Snapshot::new(organization.uuid(), agent.uuid(), agent_type);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aim_core::{AgentId, DecisionId, GrantId, Json, OrganizationId, Timestamp};
 use aim_platform::NonceClaim;
 use aim_store::{
-    Db, Result, diesel,
+    Cached, Db, Result, diesel,
     diesel::{
         ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
         upsert::excluded,
@@ -116,7 +116,7 @@ pub(super) fn keep_snapshot(
     body: &str,
     now: Timestamp,
 ) -> Result<()> {
-    each!(db, c => diesel::insert_into(snapshots::table)
+    each!(db, c => Cached(diesel::insert_into(snapshots::table)
         .values((
             snapshots::org_id.eq(organization),
             snapshots::digest.eq(digest.as_slice()),
@@ -126,8 +126,8 @@ pub(super) fn keep_snapshot(
         ))
         .on_conflict((snapshots::org_id, snapshots::digest))
         .do_update()
-        .set(snapshots::last_used_at.eq(Some(now)))
-        .execute(c))?;
+        .set(snapshots::last_used_at.eq(Some(now))))
+        .run(c))?;
     Ok(())
 }
 
@@ -140,7 +140,7 @@ pub(super) fn snapshot_body(
     Ok(each!(db, c => snapshots::table
         .find((organization, digest))
         .select(snapshots::body)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -150,7 +150,7 @@ pub(super) type UseKey = (OrganizationId, GrantId, Timestamp);
 /// Locks a counter and reads it; makes it where it is not there.
 pub(super) fn lock_uses(db: &mut Db, key: UseKey) -> Result<i64> {
     let (organization, grant, window) = key;
-    Ok(each!(db, c => diesel::insert_into(grant_uses::table)
+    Ok(each!(db, c => Cached(diesel::insert_into(grant_uses::table)
         .values((
             grant_uses::org_id.eq(organization),
             grant_uses::grant_id.eq(grant),
@@ -160,14 +160,14 @@ pub(super) fn lock_uses(db: &mut Db, key: UseKey) -> Result<i64> {
         .on_conflict((grant_uses::org_id, grant_uses::grant_id, grant_uses::window_start))
         .do_update()
         .set(grant_uses::uses.eq(grant_uses::uses))
-        .returning(grant_uses::uses)
+        .returning(grant_uses::uses))
         .get_result(c))?)
 }
 
 /// Writes counters back, in the order in which they were locked.
 pub(super) fn set_uses(db: &mut Db, counters: &BTreeMap<UseKey, i64>) -> Result<()> {
     for ((organization, grant, window), uses) in counters {
-        each!(db, c => diesel::insert_into(grant_uses::table)
+        each!(db, c => Cached(diesel::insert_into(grant_uses::table)
             .values((
                 grant_uses::org_id.eq(organization),
                 grant_uses::grant_id.eq(grant),
@@ -176,8 +176,8 @@ pub(super) fn set_uses(db: &mut Db, counters: &BTreeMap<UseKey, i64>) -> Result<
             ))
             .on_conflict((grant_uses::org_id, grant_uses::grant_id, grant_uses::window_start))
             .do_update()
-            .set(grant_uses::uses.eq(excluded(grant_uses::uses)))
-            .execute(c))?;
+            .set(grant_uses::uses.eq(excluded(grant_uses::uses))))
+            .run(c))?;
     }
     Ok(())
 }
@@ -195,9 +195,9 @@ pub(super) fn note_use(
     grant: GrantId,
     now: Timestamp,
 ) -> Result<()> {
-    each!(db, c => diesel::update(grants::table.find((organization, grant)))
-        .set(grants::last_used_at.eq(Some(now)))
-        .execute(c))?;
+    each!(db, c => Cached(diesel::update(grants::table.find((organization, grant)))
+        .set(grants::last_used_at.eq(Some(now))))
+        .run(c))?;
     Ok(())
 }
 
@@ -206,7 +206,7 @@ pub(super) fn find(db: &mut Db, organization: OrganizationId, id: DecisionId) ->
     Ok(each!(db, c => decisions::table
         .find((organization, id))
         .select(DecisionRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -216,7 +216,7 @@ pub(super) fn find_anywhere(db: &mut Db, id: DecisionId) -> Result<Option<Decisi
         .inner_join(decisions::table.on(decisions::org_id.eq(organizations::id)))
         .filter(decisions::id.eq(id))
         .select(DecisionRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp};
-use aim_store::{Db, Result, each, schema::violation_counts};
+use aim_store::{Cached, Db, Result, each, schema::violation_counts};
 use chrono::TimeDelta;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::sql, sql_types::BigInt,
@@ -153,7 +153,7 @@ struct CountRow<'a> {
 }
 
 macro_rules! add_rows {
-    ($connection:expr, $rows:expr) => {
+    ($rows:expr) => {
         diesel::insert_into(violation_counts::table)
             .values($rows)
             .on_conflict((
@@ -167,7 +167,6 @@ macro_rules! add_rows {
             ))
             .do_update()
             .set(violation_counts::count.eq(violation_counts::count + excluded(violation_counts::count)))
-            .execute($connection)
     };
 }
 
@@ -192,12 +191,12 @@ pub fn add(db: &mut Db, tally: &BTreeMap<CountKey, i64>) -> Result<()> {
     match db {
         Db::Pg(c) => {
             for part in rows.chunks(ROWS_PER_STATEMENT) {
-                add_rows!(&mut **c, part)?;
+                add_rows!(part).execute(&mut **c)?;
             }
         }
         Db::Sqlite(c) => {
             for row in &rows {
-                add_rows!(&mut **c, row)?;
+                Cached(add_rows!(row)).run(&mut **c)?;
             }
         }
     }

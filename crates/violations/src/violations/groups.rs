@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp, ViolationId};
-use aim_store::{Db, Result, each, schema::violation_groups};
+use aim_store::{Cached, Db, Result, each, schema::violation_groups};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, dsl::case_when,
     upsert::excluded,
@@ -150,7 +150,7 @@ macro_rules! newer {
 }
 
 macro_rules! upsert_rows {
-    ($connection:expr, $rows:expr) => {
+    ($rows:expr) => {
         diesel::insert_into(violation_groups::table)
             .values($rows)
             .on_conflict((
@@ -169,7 +169,6 @@ macro_rules! upsert_rows {
                 newer!(last_violation_id),
                 violation_groups::count.eq(violation_groups::count + excluded(violation_groups::count)),
             ))
-            .execute($connection)
     };
 }
 
@@ -196,12 +195,12 @@ pub fn upsert(db: &mut Db, changes: &BTreeMap<GroupKey, GroupChange>) -> Result<
     match db {
         Db::Pg(c) => {
             for part in rows.chunks(ROWS_PER_STATEMENT) {
-                upsert_rows!(&mut **c, part)?;
+                upsert_rows!(part).execute(&mut **c)?;
             }
         }
         Db::Sqlite(c) => {
             for row in &rows {
-                upsert_rows!(&mut **c, row)?;
+                Cached(upsert_rows!(row)).run(&mut **c)?;
             }
         }
     }
@@ -296,7 +295,7 @@ macro_rules! group {
 /// # Errors
 /// The database's.
 pub fn find(db: &mut Db, key: &GroupKey) -> Result<Option<GroupRow>> {
-    Ok(each!(db, c => group!(key).first(c).optional())?)
+    Ok(each!(db, c => group!(key).get_result(c).optional())?)
 }
 
 /// A group, held until the transaction ends: nothing is added to it meanwhile.
@@ -305,8 +304,8 @@ pub fn find(db: &mut Db, key: &GroupKey) -> Result<Option<GroupRow>> {
 /// The database's.
 pub fn hold(db: &mut Db, key: &GroupKey) -> Result<Option<GroupRow>> {
     Ok(match db {
-        Db::Pg(c) => group!(key).for_update().first(&mut **c).optional(),
+        Db::Pg(c) => group!(key).for_update().get_result(&mut **c).optional(),
         // SQLite has one writer.
-        Db::Sqlite(c) => group!(key).first(&mut **c).optional(),
+        Db::Sqlite(c) => group!(key).get_result(&mut **c).optional(),
     }?)
 }

@@ -283,7 +283,7 @@ pub fn find(db: &mut Db, organization: OrganizationId, id: ViolationId) -> Resul
     Ok(each!(db, c => violations::table
         .find((organization, id))
         .select(ViolationRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -299,7 +299,7 @@ pub fn proof_of(
     Ok(each!(db, c => decisions::table
         .find((organization, decision))
         .select((decisions::scheme, decisions::credential))
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -313,7 +313,7 @@ pub fn agent_named(db: &mut Db, organization: OrganizationId, name: &str) -> Res
         .filter(agents::name.eq(name))
         .filter(agents::deleted_at.is_null())
         .select(agents::id)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -325,7 +325,7 @@ pub fn had_agent(db: &mut Db, organization: OrganizationId, agent: AgentId) -> R
     let found: Option<AgentId> = each!(db, c => agents::table
         .find((organization, agent))
         .select(agents::id)
-        .first(c)
+        .get_result(c)
         .optional())?;
     Ok(found.is_some())
 }

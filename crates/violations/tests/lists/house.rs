@@ -193,7 +193,7 @@ impl House {
 
     pub(crate) async fn policy_epoch(&self, organization: OrganizationId) -> i64 {
         self.read(move |db| {
-            Ok(each!(db, c => organizations::table.find(organization).select(organizations::policy_epoch).first(c))?)
+            Ok(each!(db, c => organizations::table.find(organization).select(organizations::policy_epoch).get_result(c))?)
         })
         .await
     }

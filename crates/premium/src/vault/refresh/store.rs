@@ -41,7 +41,7 @@ pub(super) fn find(
     Ok(each!(db, c => vault_refreshes::table
         .find((organization, secret))
         .select(RefreshRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn settings(
             vault_reveal_settings::changed_by,
             vault_reveal_settings::changed_at,
         ))
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -72,8 +72,8 @@ pub(crate) fn lock_mode(db: &mut Db, organization: OrganizationId) -> Result<Opt
         };
     }
     Ok(match db {
-        Db::Pg(c) => row!().for_update().first(&mut **c).optional()?,
-        Db::Sqlite(c) => row!().first(&mut **c).optional()?,
+        Db::Pg(c) => row!().for_update().get_result(&mut **c).optional()?,
+        Db::Sqlite(c) => row!().get_result(&mut **c).optional()?,
     })
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn signed_in_at(
         .filter(sessions::user_id.eq(user))
         .filter(sessions::revoked_at.is_null())
         .select(sessions::created_at)
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
@@ -149,8 +149,8 @@ pub(crate) fn lock(db: &mut Db, organization: OrganizationId, id: RevealId) -> R
         };
     }
     Ok(match db {
-        Db::Pg(c) => row!().for_update().first(&mut **c).optional()?,
-        Db::Sqlite(c) => row!().first(&mut **c).optional()?,
+        Db::Pg(c) => row!().for_update().get_result(&mut **c).optional()?,
+        Db::Sqlite(c) => row!().get_result(&mut **c).optional()?,
     })
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn find(db: &mut Db, organization: OrganizationId, id: RevealId) -> R
     Ok(each!(db, c => vault_reveals::table
         .find((organization, id))
         .select(RevealRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 

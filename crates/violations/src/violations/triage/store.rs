@@ -243,7 +243,7 @@ pub fn of_group(db: &mut Db, key: &GroupKey) -> Result<Option<GroupTriageRow>> {
     Ok(each!(db, c => violation_group_triage::table
         .find((key.organization, key.agent, &key.attempted_capability, &key.reason_code))
         .select(GroupTriageRow::as_select())
-        .first(c)
+        .get_result(c)
         .optional())?)
 }
 
