@@ -1,6 +1,7 @@
 //! What is sealed to one reader: HPKE in base mode (RFC 9180) with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and
 //! AES-256-GCM, and the form of a delivered secret. The server that seals and the client that opens both use this
-//! file, so that the form exists once.
+//! file, so that the form exists once; the server seals with rustls's HPKE on aws-lc, and the client opens with another
+//! implementation.
 //!
 //! The reader makes a fresh [`RecipientKey`] for each request and signs its public half; whatever lies between the
 //! two, a proxy that ends TLS included, sees a ciphertext. What binds the ciphertext to its occasion is the `info`
@@ -8,20 +9,19 @@
 
 pub mod registered;
 
-use std::{convert::Infallible, fmt};
+use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hpke::{
-    Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _,
+    Deserializable as _, Kem as _, OpModeR, Serializable as _,
     aead::{Aead as _, AesGcm256},
     inout::InOutBuf,
     kdf::HkdfSha256,
     kem::X25519HkdfSha256,
-    rand_core::{TryCryptoRng, TryRng},
-    single_shot_open_inout_detached, single_shot_seal_inout_detached_with_rng,
+    single_shot_open_inout_detached,
 };
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
     digest::{RandomnessError, random_bytes},
@@ -146,40 +146,24 @@ pub struct Sealed {
 /// Seals `plaintext` to the holder of `recipient`, for the occasion `info`; no associated data.
 ///
 /// # Errors
-/// [`SealingError::Key`] for a key of small order, [`SealingError::Randomness`].
+/// [`SealingError::Key`] for a key of small order.
+#[cfg(feature = "seal")]
 pub fn seal(recipient: &[u8; KEY_LENGTH], info: &[u8], plaintext: &[u8]) -> Result<Sealed, SealingError> {
-    let recipient = <Suite as hpke::Kem>::PublicKey::from_bytes(recipient).map_err(|_| SealingError::Key)?;
-    let mut randomness = Randomness::new()?;
-    let mut buffer = Vec::with_capacity(plaintext.len() + TAG_LENGTH);
-    buffer.extend_from_slice(plaintext);
-    let sealed = single_shot_seal_inout_detached_with_rng::<AesGcm256, HkdfSha256, Suite>(
-        &OpModeS::Base,
-        &recipient,
-        info,
-        InOutBuf::from(buffer.as_mut_slice()),
-        &[],
-        &mut randomness,
-    );
-    let (enc, tag) = match sealed {
-        Ok(parts) => parts,
-        Err(error) => {
-            buffer.zeroize();
-            return Err(match error {
-                hpke::HpkeError::EncapError => SealingError::Key,
-                _ => SealingError::Seal,
-            });
-        }
+    use rustls::crypto::{
+        aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256,
+        hpke::{Hpke as _, HpkePublicKey},
     };
-    if randomness.exhausted {
-        return Err(SealingError::Seal);
-    }
-    buffer.extend_from_slice(&tag.to_bytes());
+
+    let (enc, ciphertext) = DH_KEM_X25519_HKDF_SHA256_AES_256
+        .seal(info, &[], plaintext, &HpkePublicKey(recipient.to_vec()))
+        // A shared secret of zeroes is all that can fail here: without randomness aws-lc ends the process.
+        .map_err(|_| SealingError::Key)?;
     Ok(Sealed {
         kem: KEM,
         kdf: KDF,
         aead: AEAD,
-        enc: URL_SAFE_NO_PAD.encode(enc.to_bytes()),
-        ciphertext: URL_SAFE_NO_PAD.encode(&buffer),
+        enc: URL_SAFE_NO_PAD.encode(enc.0),
+        ciphertext: URL_SAFE_NO_PAD.encode(ciphertext),
     })
 }
 
@@ -279,53 +263,6 @@ impl WrapInfo<'_> {
         format!("AIM-WRAP-V1\n{organization}\n{wrap}\n{path}\n{version}").into_bytes()
     }
 }
-
-/// Random bytes drawn in advance, so that a system without randomness is an error and no panic.
-struct Randomness {
-    bytes: Zeroizing<[u8; KEY_LENGTH]>,
-    used: usize,
-    /// Somebody asked for more than the one key that sealing needs; what was sealed must not leave.
-    exhausted: bool,
-}
-
-impl Randomness {
-    fn new() -> Result<Self, RandomnessError> {
-        Ok(Self {
-            bytes: Zeroizing::new(random_bytes()?),
-            used: 0,
-            exhausted: false,
-        })
-    }
-}
-
-impl TryRng for Randomness {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
-        let end = self.used.saturating_add(target.len());
-        if let Some(bytes) = self.bytes.get(self.used..end) {
-            target.copy_from_slice(bytes);
-            self.used = end;
-        } else {
-            self.exhausted = true;
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Randomness {}
 
 #[cfg(test)]
 mod tests;

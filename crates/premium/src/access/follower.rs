@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
+    iter,
     sync::Arc,
 };
 
@@ -23,7 +24,7 @@ use super::{
     model::{ALL, PEOPLE},
     records::{Touch, Understood, understand},
     settings::Thresholds,
-    store::{self, AccessRow, HourRow, PairRow},
+    store::{self, AccessRow, HourRow, PairRow, Readers},
 };
 
 /// The follower's name.
@@ -36,6 +37,9 @@ const ROWS: usize = 250;
 type PairKey = (OrganizationId, String, AgentId);
 /// The hours of a batch, which no table has yet.
 type Hours = BTreeMap<(PairKey, Timestamp), HourRow>;
+type TotalKey = (OrganizationId, AgentId, Timestamp);
+/// The hours of agents with all secrets.
+type Totals = HashMap<TotalKey, HourRow>;
 
 /// What is remembered from batch to batch.
 #[derive(Default)]
@@ -121,7 +125,7 @@ fn consider(db: &mut Db, memory: &mut Memory, records: &[Record]) -> aim_store::
     let outcome = if understood.is_empty() {
         None
     } else {
-        Some(Batch::of(db, &understood, first.leaf_index)?.run(db, memory, understood)?)
+        Some(Batch::of(db, memory, &understood, first.leaf_index)?.run(db, memory, understood)?)
     };
     memory.next = Some(last.leaf_index + 1);
     Ok(outcome)
@@ -129,6 +133,8 @@ fn consider(db: &mut Db, memory: &mut Memory, records: &[Record]) -> aim_store::
 
 /// What is read once for a batch.
 struct Batch {
+    /// Who read the secrets of pairs that are not in memory, before this batch.
+    readers: HashMap<(OrganizationId, String), Readers>,
     first: i64,
     thresholds: HashMap<OrganizationId, Thresholds>,
     /// Since when a path is a honeytoken.
@@ -136,7 +142,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn of(db: &mut Db, understood: &Understood, first: i64) -> aim_store::Result<Self> {
+    fn of(db: &mut Db, memory: &Memory, understood: &Understood, first: i64) -> aim_store::Result<Self> {
         let mut organizations: Vec<OrganizationId> =
             understood.touches.iter().map(|touch| touch.row.org_id).collect();
         organizations.sort_unstable();
@@ -149,7 +155,22 @@ impl Batch {
             .into_iter()
             .map(|row| ((row.org_id, row.path), row.created_at))
             .collect();
+        let mut paths: Vec<String> = understood
+            .touches
+            .iter()
+            .filter(|touch| {
+                touch.is_there
+                    && memory
+                        .pairs
+                        .get(&key_of(touch))
+                        .is_none_or(|pair| pair.row.approved == 0)
+            })
+            .map(|touch| touch.row.path.clone())
+            .collect();
+        paths.sort_unstable();
+        paths.dedup();
         Ok(Self {
+            readers: store::readers_of(db, &organizations, &paths)?,
             first,
             thresholds,
             honeytokens,
@@ -161,7 +182,7 @@ impl Batch {
         for incident in &understood.incidents {
             detect::incident(&mut findings, incident);
         }
-        let mut hours = Hours::new();
+        let (mut totals, mut hours) = (Totals::new(), Hours::new());
         let mut changed: BTreeMap<PairKey, PairRow> = BTreeMap::new();
         for touch in &understood.touches {
             let row = &touch.row;
@@ -173,15 +194,19 @@ impl Batch {
             if let Some(agent) = row.agent_id {
                 self.denials(db, memory, &thresholds, touch, agent, &mut findings)?;
             }
-            count_hour(&mut hours, (row.org_id, ALL.to_owned(), PEOPLE), row);
-            if let Some(agent) = row.agent_id {
-                count_hour(&mut hours, (row.org_id, ALL.to_owned(), agent), row);
+            for agent in iter::once(PEOPLE).chain(row.agent_id) {
+                let of_all = (row.org_id, agent, hour_of(row.at));
+                let total = totals
+                    .entry(of_all)
+                    .or_insert_with(|| no_counts(ALL.to_owned(), of_all));
+                add(total, &one(row));
             }
             if !touch.is_there {
                 continue;
             }
-            let key = (row.org_id, row.path.clone(), row.agent_id.unwrap_or(PEOPLE));
-            let pair = remembered(db, memory, &key, row.at)?;
+            let key = key_of(touch);
+            let readers = self.readers.get(&(key.0, key.1.clone())).copied();
+            let pair = remembered(db, memory, &key, row.at, readers.is_some())?;
             if let Some(over) = pair.enter(row.at) {
                 add_to_hour(&mut hours, over);
             }
@@ -189,10 +214,24 @@ impl Batch {
                 detect::count_in_hour(pair, touch);
             } else {
                 // It comes late, from before a clock was set.
-                count_hour(&mut hours, key.clone(), row);
+                add_to_hour(
+                    &mut hours,
+                    HourRow {
+                        path: row.path.clone(),
+                        ..one(row)
+                    },
+                );
             }
             if row.outcome == "approved" && row.agent_id.is_some() {
-                judge(db, &thresholds, touch, pair, &hours, &mut findings)?;
+                judge(
+                    db,
+                    &thresholds,
+                    touch,
+                    pair,
+                    &hours,
+                    readers.unwrap_or_default(),
+                    &mut findings,
+                )?;
             }
             detect::count(pair, touch);
             changed.insert(key, pair.row.clone());
@@ -201,7 +240,7 @@ impl Batch {
             rows: understood.touches.into_iter().map(|touch| touch.row).collect(),
             undelivered: understood.undelivered,
             pairs: changed.into_values().collect(),
-            hours: hours.into_values().collect(),
+            hours: totals.into_values().chain(hours.into_values()).collect(),
             sightings: findings.into_sightings(),
         })
     }
@@ -240,24 +279,39 @@ impl Batch {
     }
 }
 
-/// Counts an access into its hour.
-fn count_hour(hours: &mut Hours, key: PairKey, row: &AccessRow) {
-    let (org_id, path, agent_id) = key;
-    let mut one = HourRow {
+fn key_of(touch: &Touch) -> PairKey {
+    let row = &touch.row;
+    (row.org_id, row.path.clone(), row.agent_id.unwrap_or(PEOPLE))
+}
+
+const fn no_counts(path: String, (org_id, agent_id, hour): TotalKey) -> HourRow {
+    HourRow {
         org_id,
         path,
         agent_id,
-        hour: hour_of(row.at),
+        hour,
         approved: 0,
         denied: 0,
         pending: 0,
-    };
+    }
+}
+
+/// One access as the counts of its hour, without its path.
+fn one(row: &AccessRow) -> HourRow {
+    let agent = row.agent_id.unwrap_or(PEOPLE);
+    let mut one = no_counts(String::new(), (row.org_id, agent, hour_of(row.at)));
     match row.outcome.as_str() {
         "approved" => one.approved = 1,
         "denied" => one.denied = 1,
         _ => one.pending = 1,
     }
-    add_to_hour(hours, one);
+    one
+}
+
+const fn add(hour: &mut HourRow, counts: &HourRow) {
+    hour.approved += counts.approved;
+    hour.denied += counts.denied;
+    hour.pending += counts.pending;
 }
 
 fn add_to_hour(hours: &mut Hours, counts: HourRow) {
@@ -265,12 +319,7 @@ fn add_to_hour(hours: &mut Hours, counts: HourRow) {
         Entry::Vacant(hour) => {
             hour.insert(counts);
         }
-        Entry::Occupied(mut hour) => {
-            let hour = hour.get_mut();
-            hour.approved += counts.approved;
-            hour.denied += counts.denied;
-            hour.pending += counts.pending;
-        }
+        Entry::Occupied(mut hour) => add(hour.get_mut(), &counts),
     }
 }
 
@@ -287,13 +336,19 @@ fn remembered<'a>(
     memory: &'a mut Memory,
     key: &PairKey,
     at: Timestamp,
+    may_be_there: bool,
 ) -> aim_store::Result<&'a mut Pair> {
     match memory.pairs.entry(key.clone()) {
         std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
         std::collections::hash_map::Entry::Vacant(unknown) => {
             let (organization, path, agent) = key;
             let (organization, agent) = (*organization, *agent);
-            let row = store::pair(db, organization, path, agent)?.unwrap_or_else(|| PairRow {
+            let row = if may_be_there {
+                store::pair(db, organization, path, agent)?
+            } else {
+                None
+            };
+            let row = row.unwrap_or_else(|| PairRow {
                 org_id: organization,
                 path: path.clone(),
                 agent_id: agent,
@@ -325,23 +380,23 @@ fn judge(
     touch: &Touch,
     pair: &mut Pair,
     hours: &Hours,
+    readers: Readers,
     findings: &mut Findings,
 ) -> aim_store::Result<()> {
     let (organization, path, agent) = (pair.row.org_id, pair.row.path.clone(), pair.row.agent_id);
     if pair.row.approved == 0 {
-        let (readers, since) = store::other_readers(db, organization, &path, agent)?;
         let grant = touch
             .row
             .decided_by
             .as_deref()
             .and_then(|by| by.strip_prefix("grant:")?.parse::<GrantId>().ok());
         let granted_at = match grant {
-            Some(grant) if readers > 0 => store::granted_at(db, organization, grant)?,
+            Some(grant) if readers.agents > 0 => store::granted_at(db, organization, grant)?,
             _ => None,
         };
         let company = Company {
-            readers,
-            since,
+            readers: readers.agents,
+            since: readers.since,
             granted_at,
         };
         detect::first_reader(findings, thresholds, touch, &company);

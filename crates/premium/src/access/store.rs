@@ -10,8 +10,9 @@ use aim_store::{
 };
 use aim_threats::{schema::threat_findings, store::FindingRow};
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
-    dsl::{count_star, max, min},
+    AggregateExpressionMethods, BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl,
+    RunQueryDsl, SelectableHelper,
+    dsl::{count, max, min},
     upsert::excluded,
 };
 use uuid::Uuid;
@@ -224,21 +225,38 @@ pub(super) fn reads_by_hour(
         .load(c))?)
 }
 
-/// How many other agents read it, and since when.
-pub(super) fn other_readers(
+/// How many agents read a secret, and since when.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Readers {
+    pub(super) agents: i64,
+    pub(super) since: Option<Timestamp>,
+}
+
+/// Who read these secrets. Those that nobody ever asked for are not among them: they have no pairs at all.
+pub(super) fn readers_of(
     db: &mut Db,
-    organization: OrganizationId,
-    path: &str,
-    agent: AgentId,
-) -> Result<(i64, Option<Timestamp>)> {
-    Ok(each!(db, c => vault_access_pairs::table
-        .filter(vault_access_pairs::org_id.eq(organization))
-        .filter(vault_access_pairs::path.eq(path))
-        .filter(vault_access_pairs::agent_id.ne(agent))
-        .filter(vault_access_pairs::agent_id.ne(super::model::PEOPLE))
-        .filter(vault_access_pairs::approved.gt(0))
-        .select((count_star(), min(vault_access_pairs::first_read_at)))
-        .get_result(c))?)
+    organizations: &[OrganizationId],
+    paths: &[String],
+) -> Result<HashMap<(OrganizationId, String), Readers>> {
+    if paths.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let is_agent = vault_access_pairs::agent_id.ne(super::model::PEOPLE);
+    let rows: Vec<(OrganizationId, String, i64, Option<Timestamp>)> = each!(db, c => vault_access_pairs::table
+        .filter(vault_access_pairs::org_id.eq_any(organizations))
+        .filter(vault_access_pairs::path.eq_any(paths))
+        .group_by((vault_access_pairs::org_id, vault_access_pairs::path))
+        .select((
+            vault_access_pairs::org_id,
+            vault_access_pairs::path,
+            count(vault_access_pairs::agent_id).aggregate_filter(is_agent.and(vault_access_pairs::approved.gt(0))),
+            min(vault_access_pairs::first_read_at).aggregate_filter(is_agent),
+        ))
+        .load(c))?;
+    Ok(rows
+        .into_iter()
+        .map(|(organization, path, agents, since)| ((organization, path), Readers { agents, since }))
+        .collect())
 }
 
 /// When a grant was given.
