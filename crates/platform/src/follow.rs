@@ -54,6 +54,8 @@ pub struct Follower {
     pub name: &'static str,
     /// Whether a new follower reads what the log already holds.
     pub from_the_start: bool,
+    /// The most records that it is given at once, where its effect on many would hold up the one writer for too long.
+    pub at_most: usize,
     /// Looks at the records of all organisations, reads what it needs, and answers what is to be written.
     pub consider: Arc<dyn Fn(Timestamp, Arc<[Record]>) -> Considering + Send + Sync>,
 }
@@ -68,7 +70,17 @@ impl Follower {
         Self {
             name,
             from_the_start,
+            at_most: usize::MAX,
             consider: Arc::new(move |now, records| Box::pin(consider(now, records))),
+        }
+    }
+
+    /// Gives it at most `records` at once.
+    #[must_use]
+    pub fn at_most(self, records: usize) -> Self {
+        Self {
+            at_most: records,
+            ..self
         }
     }
 }
@@ -126,6 +138,15 @@ struct Held {
     until: Timestamp,
 }
 
+/// The records of a batch from `from` on, at most `most`: the batch itself where that is all of it.
+fn part_of(batch: &Arc<[Record]>, from: i64, most: usize) -> Arc<[Record]> {
+    let skipped = batch.iter().take_while(|record| record.leaf_index < from).count();
+    if skipped == 0 && batch.len() <= most {
+        return Arc::clone(batch);
+    }
+    batch.iter().skip(skipped).take(most).cloned().collect()
+}
+
 /// What a step found.
 enum Found {
     /// The log ends here, or another node follows.
@@ -147,10 +168,10 @@ impl FollowRunner {
         }
     }
 
-    /// The records from `from` on, at most a batch of them; none when the log ends there.
-    async fn batch_from(&self, from: i64) -> Result<Option<Arc<[Record]>>> {
+    /// The records from `from` on, at most `most` and at most a batch of them; none when the log ends there.
+    async fn batch_from(&self, from: i64, most: usize) -> Result<Option<Arc<[Record]>>> {
         if let Some(kept) = self.kept(from) {
-            return Ok(Some(kept));
+            return Ok(Some(part_of(&kept, from, most)));
         }
         let read = self
             .kernel
@@ -166,14 +187,22 @@ impl FollowRunner {
         while shelf.len() > SHELF {
             shelf.pop_front();
         }
-        Ok(Some(batch))
+        Ok(Some(part_of(&batch, from, most)))
     }
 
-    /// The batch that begins at `from`, if another follower has read it just now.
+    /// The batch that has the record `from`, if somebody has read it just now.
     fn kept(&self, from: i64) -> Option<Arc<[Record]>> {
         let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let begins = |batch: &&Arc<[Record]>| batch.first().is_some_and(|first| first.leaf_index == from);
-        shelf.iter().find(begins).cloned()
+        let ends = |batch: &Arc<[Record]>| {
+            batch
+                .first()
+                .map(|first| first.leaf_index)
+                .zip(batch.last().map(|last| last.leaf_index))
+        };
+        shelf
+            .iter()
+            .find(|batch| ends(batch).is_some_and(|(first, last)| (first..=last).contains(&from)))
+            .cloned()
     }
 
     /// Makes sure each follower has its row.
@@ -324,13 +353,13 @@ impl FollowRunner {
         let Some(place) = held.as_mut() else {
             return Ok(Found::Nothing);
         };
-        let Some(records) = self.batch_from(place.next).await? else {
+        let Some(records) = self.batch_from(place.next, follower.at_most).await? else {
             self.store_place(follower, place).await?;
             return Ok(Found::Nothing);
         };
         let to = records.last().map_or(place.next, |last| last.leaf_index + 1);
         let count = records.len();
-        let full = count >= usize::try_from(BATCH).unwrap_or(0);
+        let full = count >= usize::try_from(BATCH).unwrap_or(0).min(follower.at_most);
         let found = |more: bool| {
             if more {
                 Found::More(count)

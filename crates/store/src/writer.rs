@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -18,6 +18,10 @@ use crate::{Db, Error, Result};
 const BATCH: usize = 256;
 /// How many pieces may wait; beyond that callers wait for room.
 const QUEUE: usize = 4096;
+
+/// How long the checkpointer waits after it was woken: under load the same pages are written by batch after batch, and are
+/// copied once for all of them.
+const GATHERING: Duration = Duration::from_millis(50);
 
 /// A piece of work in the queue.
 pub(crate) trait Work: Send {
@@ -54,7 +58,7 @@ impl<T: Send, F: Fn(&mut Db) -> Result<T> + Send> Work for Piece<T, F> {
     }
 }
 
-/// Copies SQLite's log into the database on a thread and a connection of its own, after every batch, so that
+/// Copies SQLite's log into the database on a thread and a connection of its own, soon after every batch, so that
 /// the writer does not stop for it. The writer's own checkpoint is only the backstop, which keeps the log
 /// short under a load that never pauses: a long log makes every search in it slower, and a backstop that
 /// finds little left to copy is over soon.
@@ -67,6 +71,7 @@ impl Checkpointer {
             .name("aim-checkpoint".to_owned())
             .spawn(move || {
                 while woken.recv().is_ok() {
+                    std::thread::sleep(GATHERING);
                     // PASSIVE never waits for a reader or the writer; what it leaves is for the next one.
                     if let Err(error) = db.execute("PRAGMA wal_checkpoint(PASSIVE)") {
                         tracing::warn!(%error, "the log could not be copied into the database");

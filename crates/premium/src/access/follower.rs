@@ -33,6 +33,8 @@ pub const NAME: &str = "vault.access";
 const REMEMBERED: usize = 50_000;
 /// How many rows are written at once.
 const ROWS: usize = 250;
+/// The most records of a batch: its effect writes a row for each pair in it.
+const RECORDS: usize = 500;
 
 type PairKey = (OrganizationId, String, AgentId);
 /// The hours of a batch, which no table has yet.
@@ -93,6 +95,7 @@ pub(super) fn follower(kernel: &Kernel) -> Follower {
             Ok(Some(effect))
         }
     })
+    .at_most(RECORDS)
 }
 
 /// Writes the rows a little at a time.

@@ -383,7 +383,7 @@ pub fn value_digest(index: &Key, organization: OrganizationId, value: &[u8]) -> 
 }
 
 /// The refusal of rows that were not written by AIM as they are.
-pub(super) fn tampered(reason: &'static str) -> Error {
+pub(super) fn tampered(reason: impl Into<String>) -> Error {
     Error::new(Code::VaultIntegrity, reason)
 }
 

@@ -4,6 +4,7 @@
 //! [`envelope`] encrypts, [`root`] and [`keys`] hold the keys, [`service`] and [`lifecycle`] are for people and answer no
 //! value, [`reads`], [`writes`] and [`lists`] are for agents. Nothing here decides whether an agent may: that is the verified action.
 
+mod age;
 mod agent_routes;
 pub mod cli;
 mod delivery;

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::{
+    age,
     envelope::Head,
     key_store,
     keys::{OrganizationKeys, refuse_sealed, with_the_keys_of_now},
@@ -342,6 +343,8 @@ struct Found {
     versions: Vec<(i64, String)>,
     /// The version that is asked for.
     sealed: Option<SealedRow>,
+    /// The change that the log has, where the rows are older.
+    newer: Option<i64>,
 }
 
 /// What the transaction of a decision found.
@@ -404,10 +407,12 @@ fn look(
         let sealed = store::sealed(db, organization, row.id, wanted)?;
         // On PostgreSQL the newest version may be no more than one of the past, and gone, between the two statements.
         if sealed.is_some() || version.is_some() || looks == LOOKS {
+            let newer = age::newer_in_the_log(db, organization, row.id, row.changes)?;
             return Ok(Some(Found {
                 row,
                 versions,
                 sealed,
+                newer,
             }));
         }
     }
@@ -437,6 +442,7 @@ fn opened(
         row,
         versions,
         sealed,
+        newer,
     } = found.ok_or_else(nothing_there)?;
     let head = Head {
         organization: ctx.organization,
@@ -449,6 +455,9 @@ fn opened(
         versions: &versions,
     };
     fits(keys, &head, &row.head)?;
+    if let Some(newer) = newer {
+        return Err(age::turned_back(row.changes, newer));
+    }
     let version = version.unwrap_or(row.current_version);
     let ended = row.expires_at.is_some_and(|end| ctx.now >= end);
     if ended && version == row.current_version {

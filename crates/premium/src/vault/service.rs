@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
+    age,
     envelope::{Head, VersionPlace, value_digest},
     fail_point, key_store,
     keys::{KeyRing, OrganizationKeys, ensure, load, refuse_sealed, with_the_keys_of_now},
@@ -98,6 +99,8 @@ impl VaultService {
                         .map_err(aim_store::Error::into_core)?
                         .ok_or_else(Error::not_found)?;
                     check_head(keys, &row, &path, &versions)?;
+                    age::refuse_turned_back(db, ctx.organization, row.id, row.changes)
+                        .map_err(aim_store::Error::into_core)?;
                     let refresh = refresh::view(db, &row).map_err(aim_store::Error::into_core)?;
                     Ok(SecretView {
                         refresh,
@@ -411,6 +414,7 @@ impl Draft {
         };
         let versions = store::versions(db, ctx.organization, row.id)?;
         check_head(keys, &row, path, &versions)?;
+        age::refuse_turned_back(db, ctx.organization, row.id, row.changes)?;
         Ok(Some(Self {
             row,
             versions,
@@ -538,6 +542,10 @@ impl Draft {
         event: &'static str,
         mut facts: Value,
     ) -> aim_store::Result<(SecretView, Entry)> {
+        debug_assert!(
+            age::CHANGES.contains(&event),
+            "{event} is a change that age.rs does not know"
+        );
         self.row.changes += 1;
         self.row.updated_at = ctx.now;
         let versions = store::versions(db, ctx.organization, self.row.id)?;

@@ -1,10 +1,11 @@
 //! Queries on secrets and their versions. No rules here; every one names the tenant.
 
 use aim_core::{DecisionId, Id, Json, OrganizationId, Timestamp};
-use aim_store::{Cached, Db, Result, ResultExt, each};
+use aim_store::{Cached, Db, Result, ResultExt, each, schema::audit_log};
 use diesel::{
     BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods,
-    OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods,
+    OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods, dsl::sql,
+    sql_types::Bool,
 };
 
 use super::{envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict};
@@ -192,6 +193,43 @@ pub(crate) fn head(db: &mut Db, organization: OrganizationId, path: &str) -> Res
         versions.extend(version);
     }
     Ok(head.map(|head| (head, versions)))
+}
+
+/// The leaf of the log's latest record of a change of the secret. Actions are of this code: they become part of the statement,
+/// which SQLite needs for the partial index.
+pub(crate) fn last_change(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    actions: &[&'static str],
+) -> Result<Option<String>> {
+    macro_rules! changes {
+        () => {
+            audit_log::table
+                .filter(audit_log::org_id.eq(organization))
+                .filter(audit_log::target_id.eq(Some(secret.to_string())))
+                .filter(sql::<Bool>(&format!(
+                    "audit_log.kind = 'event' AND audit_log.action IN ('{}')",
+                    actions.join("', '")
+                )))
+                .order(audit_log::leaf_index.desc())
+                .select(audit_log::leaf)
+        };
+    }
+    Ok(match db {
+        Db::Pg(c) => changes!().first(&mut **c).optional()?,
+        // The first row is all that is taken. A bound LIMIT would have it prepared anew each time.
+        Db::Sqlite(c) => Cached(changes!()).get_result(&mut **c).optional()?,
+    })
+}
+
+/// How often the secret was changed, by its row.
+pub(crate) fn changes(db: &mut Db, organization: OrganizationId, secret: SecretId) -> Result<Option<i64>> {
+    Ok(each!(db, c => vault_secrets::table
+        .find((organization, secret))
+        .select(vault_secrets::changes)
+        .get_result(c)
+        .optional())?)
 }
 
 /// What is encrypted of a version.

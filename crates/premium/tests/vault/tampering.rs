@@ -148,3 +148,47 @@ async fn an_organisations_keys_that_were_exchanged_are_refused() {
         assert_refused(&bed, &bed.restarted(), "payments/one", "a key is missing").await;
     }
 }
+
+/// All rows of one secret fit together as they were once, head and all: the log knows of a later change.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_secret_that_were_all_put_back_are_refused_by_the_log() {
+    for bed in Bed::all().await {
+        prepared(&bed).await;
+        bed.database
+            .sql(&format!(
+                "CREATE TABLE once_secret AS SELECT * FROM vault_secrets WHERE id = {ONE};
+                 CREATE TABLE once_versions AS SELECT * FROM vault_versions WHERE secret_id = {ONE};"
+            ))
+            .await;
+        bed.put("payments/one", "payments/one newest").await;
+        assert_eq!(
+            bed.read("payments/one").await.unwrap().value(),
+            "payments/one newest"
+        );
+        bed.database
+            .sql(&format!(
+                "DELETE FROM vault_versions WHERE secret_id = {ONE};
+                 INSERT INTO vault_versions SELECT * FROM once_versions;
+                 UPDATE vault_secrets SET
+                   (current_version, oldest_version, changes, head, updated_at) =
+                   (SELECT current_version, oldest_version, changes, head, updated_at FROM once_secret)
+                 WHERE id = {ONE};"
+            ))
+            .await;
+        for vault in [&bed.vault, &bed.restarted()] {
+            assert_refused(&bed, vault, "payments/one", "all rows put back").await;
+            let (code, detail) = {
+                let error = vault.get(&bed.manager(), at("payments/one")).await.unwrap_err();
+                (error.code, error.detail)
+            };
+            assert_eq!(code, Code::VaultIntegrity);
+            assert!(detail.contains("turned back"), "{detail}");
+            let delete = vault.delete(&bed.manager(), at("payments/one"), None).await;
+            assert_eq!(refused(delete).0, Code::VaultIntegrity);
+        }
+        assert_eq!(
+            bed.read("payments/two").await.unwrap().value(),
+            "payments/two new"
+        );
+    }
+}

@@ -15,6 +15,7 @@ use super::{
     store::{self, MomentRow},
 };
 use crate::vault::{
+    age,
     keys::OrganizationKeys,
     kinds::SecretKind,
     lifecycle::values_of,
@@ -43,6 +44,7 @@ impl VaultService {
                     secrets::load(db, organization, path.as_str())?.ok_or_else(Error::not_found)?;
                 let keys = keys.ok_or_else(Error::not_found)?;
                 check_head(&keys, &row, &path, &versions)?;
+                age::refuse_turned_back(db, organization, row.id, row.changes)?;
                 let (secret, current) = (row.id, row.current_version);
                 let view = SecretView::of(row, versions);
                 let version = |wanted: i64| -> Result<VersionView> {
@@ -171,6 +173,7 @@ impl VaultService {
                     let (row, versions) =
                         secrets::load(db, ctx.organization, path.as_str())?.ok_or_else(Error::not_found)?;
                     check_head(&keys, &row, &path, &versions)?;
+                    age::refuse_turned_back(db, ctx.organization, row.id, row.changes)?;
                     let step = plan(db, &ctx, &keys, &path, (&row, &versions), (at, newer))?;
                     Ok(step.told(&row, row.current_version))
                 })

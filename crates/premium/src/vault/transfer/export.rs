@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::model::{ExportHeader, ExportPage, ExportRequest, FULL_PAGE, LeftOut, MOST_EXPORTED};
 use crate::vault::{
+    age,
     keys::OrganizationKeys,
     kinds::{Fields, SecretKind, exposed},
     lifecycle::values_of,
@@ -231,6 +232,7 @@ fn exported(
     let path = SecretPath::parse(&row.path)?;
     let versions = store::versions(db, ctx.organization, row.id)?;
     check_head(keys, &row, &path, &versions)?;
+    age::refuse_turned_back(db, ctx.organization, row.id, row.changes)?;
     let newest = versions.iter().find(|known| known.version == row.current_version);
     match newest.map(|known| VersionState::parse(&known.state)) {
         Some(VersionState::Active) => {}

@@ -1,0 +1,83 @@
+//! Whether the rows of a secret are as young as the log says. Rows that were put back as they were once fit together, head
+//! and all; but each change noted its number in the audit log, in the same transaction.
+
+use std::sync::LazyLock;
+
+use aim_core::{Error, OrganizationId};
+use aim_store::Db;
+use moka::sync::Cache;
+use serde::Deserialize;
+
+use super::{envelope::tampered, model::SecretId, store};
+
+/// The events that are a change of a secret, each with its number among its facts.
+pub(super) const CHANGES: [&str; 6] = [
+    "secret.written",
+    "secret.deleted",
+    "secret.undeleted",
+    "secret.destroyed",
+    "secret.rolled_back",
+    "secret.refreshed",
+];
+
+/// Changes that the log confirmed, so that it is not asked at each read. A number that was confirmed once stays so: what is
+/// older has another.
+static CONFIRMED: LazyLock<Cache<SecretId, i64>> = LazyLock::new(|| Cache::new(20_000));
+
+#[derive(Deserialize)]
+struct Leaf {
+    facts: Facts,
+}
+
+#[derive(Deserialize)]
+struct Facts {
+    changes: i64,
+}
+
+/// The change that the log has of the secret, if its rows, which are of the change `changes`, are older than that.
+///
+/// # Errors
+/// The database's.
+pub(super) fn newer_in_the_log(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    changes: i64,
+) -> aim_store::Result<Option<i64>> {
+    if CONFIRMED.get(&secret) == Some(changes) {
+        return Ok(None);
+    }
+    let noted = store::last_change(db, organization, secret, &CHANGES)?
+        .and_then(|leaf| serde_json::from_str::<Leaf>(&leaf).ok())
+        .map(|leaf| leaf.facts.changes);
+    if let Some(noted) = noted.filter(|noted| *noted > changes) {
+        // On PostgreSQL somebody may have changed it between the two statements.
+        let present = store::changes(db, organization, secret)?;
+        return Ok(present.is_none_or(|present| present < noted).then_some(noted));
+    }
+    CONFIRMED.insert(secret, changes);
+    Ok(None)
+}
+
+/// The refusal of rows that are older than the log.
+pub(super) fn turned_back(changes: i64, noted: i64) -> Error {
+    tampered(format!(
+        "the log has change {noted} of this secret, and its rows are of change {changes}: they were turned back outside AIM"
+    ))
+}
+
+/// Refuses rows that are older than the log.
+///
+/// # Errors
+/// `vault.integrity`; the database's.
+pub(super) fn refuse_turned_back(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    changes: i64,
+) -> aim_store::Result<()> {
+    match newer_in_the_log(db, organization, secret, changes)? {
+        Some(noted) => Err(turned_back(changes, noted).into()),
+        None => Ok(()),
+    }
+}
