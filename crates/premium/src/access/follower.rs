@@ -54,8 +54,11 @@ struct Memory {
 impl Memory {
     fn begin_at(&mut self, first: i64) {
         let goes_on = self.next.take() == Some(first);
-        if !goes_on || self.pairs.len() > REMEMBERED || self.denials.len() > REMEMBERED {
-            *self = Self::default();
+        if !goes_on || self.pairs.len() > REMEMBERED {
+            self.pairs.clear();
+        }
+        if !goes_on || self.denials.len() > REMEMBERED {
+            self.denials.clear();
         }
     }
 }

@@ -1,3 +1,4 @@
+DELETE FROM sqlite_stat1 WHERE tbl IN ('vault_accesses', 'vault_access_pairs', 'vault_access_hours');
 CREATE INDEX vault_access_hours_by_agent_id_hour ON vault_access_hours (org_id, agent_id, hour);
 DELETE FROM vault_access_hours WHERE path = '' AND agent_id <> zeroblob(16);
 INSERT INTO vault_access_hours (org_id, path, agent_id, hour, approved, denied, pending)

@@ -8,6 +8,7 @@ use aim_premium::{
 use aim_testkit::{seed_agent, seed_organization};
 use aim_violations::VerificationService;
 use chrono::TimeDelta;
+use diesel::RunQueryDsl as _;
 use serde_json::json;
 
 use super::{Audit, HOME};
@@ -381,4 +382,43 @@ async fn what_a_person_saw_and_what_a_token_handed_over_is_listed_with_who_took_
             ]
         );
     }
+}
+
+/// Without statistics SQLite would walk through all accesses of the last minutes to find the denials of one agent.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_denials_of_an_agent_are_found_by_its_index() {
+    for bed in Bed::all().await {
+        let plan = bed
+            .kernel
+            .store
+            .read(bed.organization, |db| {
+                let aim_store::Db::Sqlite(connection) = db else {
+                    // PostgreSQL keeps statistics by itself.
+                    return Ok(None);
+                };
+                // The text of `store::denials`.
+                let steps: Vec<Step> = diesel::sql_query(
+                    "EXPLAIN QUERY PLAN SELECT at, leaf_index, reasons FROM vault_accesses
+                     WHERE org_id = ? AND agent_id = ? AND id >= ? AND outcome = ? AND leaf_index < ?
+                     ORDER BY id DESC LIMIT ?",
+                )
+                .load(&mut **connection)?;
+                Ok(Some(steps))
+            })
+            .await
+            .unwrap();
+        let Some(plan) = plan else { continue };
+        assert!(
+            plan.iter().any(|step| step
+                .detail
+                .contains("vault_accesses_by_agent_id_id (org_id=? AND agent_id=? AND id>?)")),
+            "{plan:?}"
+        );
+    }
+}
+
+#[derive(Debug, diesel::QueryableByName)]
+struct Step {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
 }
