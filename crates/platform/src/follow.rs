@@ -376,7 +376,7 @@ impl FollowRunner {
         };
         let (from, effect) = (place.stored, Mutex::new(effect));
         let moved = store
-            .write(Scope::Installation, move |db| {
+            .write_behind(Scope::Installation, move |db| {
                 let moved = followers::advance(db, name, &owner, from, to)?;
                 let effect = effect.lock().unwrap_or_else(PoisonError::into_inner);
                 if moved {

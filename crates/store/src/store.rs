@@ -11,7 +11,7 @@ use tracing::Instrument;
 use crate::{
     Db, Error, MigrationSet, Result, migrate,
     pool::Pool,
-    writer::{Piece, Writer},
+    writer::{Piece, Turn, Writer},
 };
 
 /// How long connecting to PostgreSQL may take.
@@ -103,7 +103,7 @@ impl Store {
             path,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY; \
-             PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864;",
+             PRAGMA wal_autocheckpoint = 32000; PRAGMA journal_size_limit = 134217728;",
         )?;
         migrate::migrate(&mut writing, migrations)?;
         let checkpoints = Db::open_sqlite(
@@ -197,16 +197,39 @@ impl Store {
         T: Send + 'static,
         F: Fn(&mut Db) -> Result<T> + Send + 'static,
     {
-        let scope = scope.into();
+        self.write_at(Turn::Next, scope.into(), work).await
+    }
+
+    /// [`Store::write`] of what follows from what happened, and for which no request waits: on SQLite it lets requests go
+    /// first, and each other.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn write_behind<T, F>(&self, scope: impl Into<Scope>, work: F) -> aim_core::Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Db) -> Result<T> + Send + 'static,
+    {
+        self.write_at(Turn::Behind, scope.into(), work).await
+    }
+
+    async fn write_at<T, F>(&self, turn: Turn, scope: Scope, work: F) -> aim_core::Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Db) -> Result<T> + Send + 'static,
+    {
         match &self.0.writer {
             Some(writer) => {
                 let (reply, answer) = oneshot::channel();
                 writer
-                    .submit(Box::new(Piece {
-                        work,
-                        result: None,
-                        reply,
-                    }))
+                    .submit(
+                        turn,
+                        Box::new(Piece {
+                            work,
+                            result: None,
+                            reply,
+                        }),
+                    )
                     .map_err(Error::into_core)?;
                 answer
                     .instrument(tracing::debug_span!(target: "aim_traces", "database.write"))

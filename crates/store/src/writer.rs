@@ -2,6 +2,7 @@
 //! transaction, commits once, and only then answers: durable before the reply, one sync for many.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +23,15 @@ const QUEUE: usize = 4096;
 /// How long the checkpointer waits after it was woken: under load the same pages are written by batch after batch, and are
 /// copied once for all of them.
 const GATHERING: Duration = Duration::from_millis(50);
+
+/// When a piece of work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Somebody waits for it: with the next transaction.
+    Next,
+    /// It follows what happened: one a transaction, so that several which take long hold up nobody at once.
+    Behind,
+}
 
 /// A piece of work in the queue.
 pub(crate) trait Work: Send {
@@ -71,7 +81,13 @@ impl Checkpointer {
             .name("aim-checkpoint".to_owned())
             .spawn(move || {
                 while woken.recv().is_ok() {
-                    std::thread::sleep(GATHERING);
+                    let until = Instant::now() + GATHERING;
+                    while let Some(left) = until.checked_duration_since(Instant::now()) {
+                        // Woken once more: still the same gathering. An error is the end of it, or of the writer.
+                        if woken.recv_timeout(left).is_err() {
+                            break;
+                        }
+                    }
                     // PASSIVE never waits for a reader or the writer; what it leaves is for the next one.
                     if let Err(error) = db.execute("PRAGMA wal_checkpoint(PASSIVE)") {
                         tracing::warn!(%error, "the log could not be copied into the database");
@@ -91,7 +107,7 @@ impl Checkpointer {
 /// The way to the writer's thread.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    queue: SyncSender<Box<dyn Work>>,
+    queue: SyncSender<(Turn, Box<dyn Work>)>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -110,10 +126,10 @@ impl Writer {
     }
 
     /// Queues a piece of work; refuses at once when the queue is full.
-    pub(crate) fn submit(&self, work: Box<dyn Work>) -> Result<()> {
+    pub(crate) fn submit(&self, turn: Turn, work: Box<dyn Work>) -> Result<()> {
         // Counted before it is sent: the writer may have taken it by the time that sending returns.
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.queue.try_send(work).map_err(|_| {
+        self.queue.try_send((turn, work)).map_err(|_| {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             Error::Connection("the write queue is full".to_owned())
         })
@@ -125,11 +141,39 @@ impl Writer {
     }
 }
 
-fn drive(mut db: Db, checkpointer: Checkpointer, queue: &Receiver<Box<dyn Work>>, waiting: &AtomicUsize) {
+/// Gathers a transaction, for which it waits: what is of the next one, and then the first of what is put behind. `false` when
+/// nobody can send any more and nothing is left.
+fn gather(
+    queue: &Receiver<(Turn, Box<dyn Work>)>,
+    batch: &mut Vec<Box<dyn Work>>,
+    behind: &mut VecDeque<Box<dyn Work>>,
+) -> bool {
+    let mut sort = |(turn, work), behind: &mut VecDeque<_>| match turn {
+        Turn::Next => batch.push(work),
+        Turn::Behind => behind.push_back(work),
+    };
+    if behind.is_empty() {
+        match queue.recv() {
+            Ok(first) => sort(first, behind),
+            Err(_) => return false,
+        }
+    }
+    for next in queue.try_iter().take(BATCH) {
+        sort(next, behind);
+    }
+    batch.extend(behind.pop_front());
+    true
+}
+
+fn drive(
+    mut db: Db,
+    checkpointer: Checkpointer,
+    queue: &Receiver<(Turn, Box<dyn Work>)>,
+    waiting: &AtomicUsize,
+) {
     let mut batch: Vec<Box<dyn Work>> = Vec::with_capacity(BATCH);
-    while let Ok(first) = queue.recv() {
-        batch.push(first);
-        batch.extend(queue.try_iter().take(BATCH - 1));
+    let mut behind: VecDeque<Box<dyn Work>> = VecDeque::new();
+    while gather(queue, &mut batch, &mut behind) {
         let started = Instant::now();
         let size = batch.len();
         let failure = commit(&mut db, &mut batch).err().map(|error| error.to_string());

@@ -77,7 +77,7 @@ async fn tenant(
         let (gathered, agents) = (Arc::clone(&gathered), Arc::clone(&agents));
         kernel
             .store
-            .write(organization, move |db| {
+            .write_behind(organization, move |db| {
                 publish(db, &ctx, &part, &gathered, Some(&agents))
             })
             .await?;

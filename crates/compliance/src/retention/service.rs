@@ -187,7 +187,7 @@ impl RetentionService {
                     let retained = *retained;
                     let more = self
                         .store
-                        .write(organization, move |db| piece(db, organization, retained, now))
+                        .write_behind(organization, move |db| piece(db, organization, retained, now))
                         .await?;
                     if !more {
                         break;

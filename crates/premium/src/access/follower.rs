@@ -106,7 +106,7 @@ async fn write_rows(store: &Store, outcome: &Outcome) -> Result<()> {
     for part in outcome.rows.chunks(ROWS) {
         let part = part.to_vec();
         store
-            .write(Scope::Installation, move |db| store::add_accesses(db, &part))
+            .write_behind(Scope::Installation, move |db| store::add_accesses(db, &part))
             .await?;
     }
     if outcome.undelivered.is_empty() {
@@ -114,7 +114,7 @@ async fn write_rows(store: &Store, outcome: &Outcome) -> Result<()> {
     }
     let undelivered = outcome.undelivered.clone();
     store
-        .write(Scope::Installation, move |db| {
+        .write_behind(Scope::Installation, move |db| {
             undelivered.iter().try_for_each(|(organization, agent, id)| {
                 store::set_undelivered(db, *organization, *agent, *id)
             })

@@ -242,7 +242,7 @@ impl VaultService {
         let organization = ctx.organization;
         let batch = self
             .store
-            .write(organization, move |db| {
+            .write_behind(organization, move |db| {
                 refuse_sealed(db)?;
                 let keys = keys::load(db, organization, &root)?.ok_or_else(Error::not_found)?;
                 let rows = rotation_store::wrapped_under(db, organization, key, after, VERSIONS)?;
@@ -293,7 +293,7 @@ impl VaultService {
         let organization = ctx.organization;
         let batch = self
             .store
-            .write(organization, move |db| {
+            .write_behind(organization, move |db| {
                 refuse_sealed(db)?;
                 let keys = keys::load(db, organization, &root)?.ok_or_else(Error::not_found)?;
                 let rows = rotation_store::secrets_after(db, organization, after, SECRETS)?;
