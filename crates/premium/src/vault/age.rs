@@ -1,7 +1,7 @@
 //! Whether the rows of a secret are as young as the log says. Rows that were put back as they were once fit together, head
 //! and all; but each change noted its number in the audit log, in the same transaction.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use aim_core::{Error, OrganizationId};
 use aim_store::Db;
@@ -20,9 +20,22 @@ pub(super) const CHANGES: [&str; 6] = [
     "secret.refreshed",
 ];
 
-/// Changes that the log confirmed, so that it is not asked at each read. A number that was confirmed once stays so: what is
-/// older has another.
-static CONFIRMED: LazyLock<Cache<SecretId, i64>> = LazyLock::new(|| Cache::new(20_000));
+/// For how long a confirmation counts: a change through another node is not noted here.
+const COUNTS_FOR: Duration = Duration::from_secs(10);
+
+/// Changes that the log confirmed, so that it is not asked at each read.
+static CONFIRMED: LazyLock<Cache<SecretId, i64>> = LazyLock::new(|| {
+    Cache::builder()
+        .max_capacity(20_000)
+        .time_to_live(COUNTS_FOR)
+        .build()
+});
+
+/// Notes a change that is being written: what this node confirmed before it counts no more. If it is not committed after all, the
+/// rows have another number, and the log is asked.
+pub(super) fn note(secret: SecretId, changes: i64) {
+    CONFIRMED.insert(secret, changes);
+}
 
 #[derive(Deserialize)]
 struct Leaf {

@@ -561,6 +561,7 @@ impl Draft {
             facts.insert("changes".to_owned(), json!(self.row.changes));
             facts.insert("head".to_owned(), json!(hex(&digest)));
         }
+        age::note(self.row.id, self.row.changes);
         past::note(db, ctx, &self.row, &versions, event)?;
         refresh::watch(db, ctx, &self.row, &versions)?;
         let mut entry = Entry::event(ctx, event)
