@@ -227,7 +227,11 @@ async fn engine(request: HttpRequest) -> HttpResponse {
         ("/v1/kv/metadata/apps/web/stripe", "") => {
             versions(json!({"1": alive, "2": gone, "10": alive, "3": alive}))
         }
-        ("/v1/kv/metadata/apps/web/db" | "/v1/kv/metadata/apps/Api", "") => versions(json!({"1": alive})),
+        ("/v1/kv/metadata/apps/web/db" | "/v1/kv/metadata/apps/Api", "") => {
+            // The engine deletes it one day, and hands it over until then.
+            let later = json!({"created_time": "2026-01-01T00:00:00Z", "deletion_time": "2999-01-01T00:00:00Z", "destroyed": false});
+            versions(json!({"1": later}))
+        }
         ("/v1/kv/metadata/apps/gone", "") => versions(json!({"1": gone})),
         ("/v1/kv/data/apps/web/stripe", "version=1") => value(json!({"value": "first"}), 1),
         ("/v1/kv/data/apps/web/stripe", "version=3") => value(json!({"value": "third"}), 3),

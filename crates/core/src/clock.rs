@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A moment in UTC with microsecond precision: what both databases store exactly.
@@ -30,11 +30,9 @@ impl Timestamp {
     /// The moment, cut to whole microseconds, so that what is stored equals what was decided on.
     #[must_use]
     pub fn new(moment: DateTime<Utc>) -> Self {
-        Self(
-            moment
-                .duration_trunc(TimeDelta::microseconds(1))
-                .unwrap_or(moment),
-        )
+        // By its number of microseconds, which is what the databases store: chrono reads `23:59:60` as a leap second, which
+        // they know as the first of the next minute.
+        Self(DateTime::from_timestamp_micros(moment.timestamp_micros()).unwrap_or(moment))
     }
 
     /// Reads an RFC 3339 moment, such as `2026-11-23T10:00:00Z`.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    digest::{RandomnessError, random_bytes},
+    digest::{RandomnessError, hex, random_bytes},
     secret::REDACTED,
 };
 
@@ -115,7 +115,8 @@ impl fmt::Debug for RecipientKey {
     }
 }
 
-/// Reads a public key as the wire form has it: base64url of 32 bytes, without padding.
+/// Reads a public key as the wire form has it: base64url of 32 bytes, without padding. One of small order is refused here, before
+/// anything is used up for it: no shared secret comes of it (RFC 9180 §7.1.4).
 ///
 /// # Errors
 /// [`SealingError::Key`].
@@ -125,7 +126,31 @@ pub fn parse_public(text: &str) -> Result<[u8; KEY_LENGTH], SealingError> {
         return Err(SealingError::Key);
     }
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| SealingError::Key)?;
-    bytes.try_into().map_err(|_| SealingError::Key)
+    let key: [u8; KEY_LENGTH] = bytes.try_into().map_err(|_| SealingError::Key)?;
+    if is_of_small_order(&key) {
+        return Err(SealingError::Key);
+    }
+    Ok(key)
+}
+
+/// The public keys of small order, without their unused highest bit: 0, 1, both of order 8, p − 1, p and p + 1 (RFC 7748 §7 leaves
+/// refusing them to the protocol).
+const SMALL_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+fn is_of_small_order(key: &[u8; KEY_LENGTH]) -> bool {
+    let mut key = *key;
+    if let Some(last) = key.last_mut() {
+        *last &= 0x7f;
+    }
+    SMALL_ORDER.contains(&hex(&key).as_str())
 }
 
 /// A sealed message as it travels: the algorithms by their numbers, and both parts in base64url without padding.

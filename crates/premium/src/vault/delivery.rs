@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{
+    keys::refuse_sealed,
     path::SecretPath,
     reads::{
         COVERING_SCHEME, OWN_CONTEXT, READ_ACTION, ReadSecret, SealedSecret, nothing_there, take,
@@ -110,6 +111,8 @@ impl VaultService {
         let ctx = ctx.clone();
         self.store
             .read(ctx.organization, move |db| {
+                // Whoever sealed the vault meanwhile is heard at once, on every node.
+                refuse_sealed(db)?;
                 Ok(take(db, &ctx, &keys, &path, version)?)
             })
             .await

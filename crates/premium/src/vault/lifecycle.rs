@@ -1,6 +1,6 @@
 //! What becomes of versions: deleted, undeleted, destroyed, and taken up again.
 
-use aim_core::{Code, Ctx, Error, Result};
+use aim_core::{Code, Ctx, Error, Result, Timestamp};
 use aim_store::Db;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use super::{
     keys::OrganizationKeys,
     kinds::{Fields, SecretKind},
     model::{SecretId, SecretView, VersionState},
+    past,
     path::SecretPath,
     service::{Draft, NewVersion, VaultService, in_transaction, open_version, refuse_agents},
     store,
@@ -78,7 +79,7 @@ impl VaultService {
     /// Writes the values of an older version as a new one.
     ///
     /// # Errors
-    /// `resource.not_found`; `resource.state` for a version that is not active.
+    /// `resource.not_found`; `resource.state` for a version that is not active, or has expired.
     pub async fn rollback(&self, ctx: &Ctx, path: SecretPath, version: i64) -> Result<SecretView> {
         self.change(
             ctx,
@@ -92,6 +93,12 @@ impl VaultService {
                     )
                     .at("version")
                     .into());
+                }
+                // Its end comes back with it.
+                draft.row.expires_at = draft.end_of(db, version)?;
+                if draft.row.expires_at.is_some_and(|end| ctx.now >= end) {
+                    let detail = "the values of this version have expired; write new ones";
+                    return Err(Error::new(Code::StateConflict, detail).at("version").into());
                 }
                 let (kind, fields, plaintext) = values_of(db, ctx, draft.row.id, keys, path, version)?;
                 let new = NewVersion {
@@ -136,6 +143,19 @@ impl Draft {
         found
             .map(|known| VersionState::parse(&known.state))
             .ok_or_else(Error::not_found)
+    }
+
+    /// When the values of a version end.
+    fn end_of(&self, db: &mut Db, version: i64) -> aim_store::Result<Option<Timestamp>> {
+        let row = &self.row;
+        if version == row.current_version {
+            return Ok(row.expires_at);
+        }
+        let Some(known) = self.versions.iter().find(|known| known.version == version) else {
+            return Ok(None);
+        };
+        let written = past::written(db, row.org_id, row.id, (version, known.created_at))?;
+        Ok(written.and_then(|moment| moment.expires_at))
     }
 
     pub(super) fn in_state(&self, state: VersionState) -> Vec<i64> {

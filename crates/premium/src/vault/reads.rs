@@ -22,6 +22,7 @@ use super::{
     keys::{OrganizationKeys, refuse_sealed, with_the_keys_of_now},
     kinds::SecretKind,
     model::VersionState,
+    past,
     path::SecretPath,
     root::{self, BY_HAND, Root},
     service::{VaultService, fits, open_version},
@@ -343,6 +344,8 @@ struct Found {
     versions: Vec<(i64, String)>,
     /// The version that is asked for.
     sealed: Option<SealedRow>,
+    /// When the values of that version end.
+    end: Option<Timestamp>,
     /// The change that the log has, where the rows are older.
     newer: Option<i64>,
 }
@@ -408,10 +411,19 @@ fn look(
         // On PostgreSQL the newest version may be no more than one of the past, and gone, between the two statements.
         if sealed.is_some() || version.is_some() || looks == LOOKS {
             let newer = age::newer_in_the_log(db, organization, row.id, row.changes)?;
+            let end = match &sealed {
+                // A later write has an end of its own, and takes nothing from that of this one.
+                Some(sealed) if wanted != row.current_version => {
+                    past::written(db, organization, row.id, (wanted, sealed.created_at))?
+                        .and_then(|moment| moment.expires_at)
+                }
+                _ => row.expires_at,
+            };
             return Ok(Some(Found {
                 row,
                 versions,
                 sealed,
+                end,
                 newer,
             }));
         }
@@ -442,6 +454,7 @@ fn opened(
         row,
         versions,
         sealed,
+        end,
         newer,
     } = found.ok_or_else(nothing_there)?;
     let head = Head {
@@ -459,10 +472,6 @@ fn opened(
         return Err(age::turned_back(row.changes, newer));
     }
     let version = version.unwrap_or(row.current_version);
-    let ended = row.expires_at.is_some_and(|end| ctx.now >= end);
-    if ended && version == row.current_version {
-        return Err(Error::new(Code::NotFound, "the secret at this path has expired"));
-    }
     let sealed = sealed
         .filter(|sealed| VersionState::parse(&sealed.state) == VersionState::Active)
         .ok_or_else(|| {
@@ -471,13 +480,19 @@ fn opened(
                 format!("version {version} of the secret at this path is not there, deleted or destroyed"),
             )
         })?;
+    if end.is_some_and(|end| ctx.now >= end) {
+        return Err(Error::new(
+            Code::NotFound,
+            format!("version {version} of the secret at this path has expired"),
+        ));
+    }
     let plaintext = open_version(keys, ctx.organization, row.id, path, version, &sealed)?;
     let secret = ReadSecret {
         organization_id: ctx.organization,
         path: path.as_str().to_owned(),
         version,
         kind: SecretKind::parse(&sealed.kind).unwrap_or(SecretKind::Map),
-        expires_at: row.expires_at.filter(|_| version == row.current_version),
+        expires_at: end,
     };
     Ok((secret, plaintext))
 }

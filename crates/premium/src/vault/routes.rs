@@ -50,10 +50,19 @@ impl FromRequest for PathOfSecret {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let text = request.match_info().get("path").unwrap_or_default();
-        // A client that encodes a path as one segment (`encodeURIComponent`) means its slashes all the same. Everything
-        // else that stands encoded by now is no character of a path.
+        // A client that encodes a path as one segment (`encodeURIComponent`) means its slashes all the same. Nothing else of a
+        // path is ever encoded: what is has another spelling.
         let text = text.replace("%2F", "/").replace("%2f", "/");
-        let path = SecretPath::parse(&text).map(Self);
+        let mut encoded = request.uri().path().split('%').skip(1);
+        let is_encoded = encoded.any(|behind| !(behind.starts_with("2F") || behind.starts_with("2f")));
+        let path = if is_encoded {
+            Err(Error::field(
+                "path",
+                "nothing of a path is percent-encoded, but its slashes may be",
+            ))
+        } else {
+            SecretPath::parse(&text).map(Self)
+        };
         std::future::ready(path.map_err(ApiError::from))
     }
 }

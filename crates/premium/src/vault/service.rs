@@ -157,6 +157,7 @@ impl VaultService {
         let ctx = ctx.clone();
         self.store
             .write(ctx.organization, move |db| {
+                refuse_sealed(db)?;
                 let mut rows = Vec::new();
                 for digest in &digests {
                     rows.extend(store::find_digest(db, ctx.organization, digest, MOST_PLACES)?);
@@ -489,7 +490,7 @@ impl Draft {
                 key_id: Id::from_uuid(keys.wrap_id),
                 wrapped_key,
                 created_by: ctx.actor_text(),
-                created_at: ctx.now,
+                created_at: ctx.now.max(row.updated_at),
                 deleted_at: None,
                 destroyed_at: None,
                 rolled_back_from: new.rolled_back_from,
@@ -547,7 +548,8 @@ impl Draft {
             "{event} is a change that age.rs does not know"
         );
         self.row.changes += 1;
-        self.row.updated_at = ctx.now;
+        // Whoever came first may come here last, and nodes' clocks differ: the past is told in the order of the changes.
+        self.row.updated_at = ctx.now.max(self.row.updated_at);
         let versions = store::versions(db, ctx.organization, self.row.id)?;
         let digest = head_of(&self.row, path, &states(&versions)).digest(&keys.index);
         self.row.head = digest.to_vec();

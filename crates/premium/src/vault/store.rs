@@ -73,6 +73,7 @@ pub(crate) struct SealedRow {
     pub(crate) key_id: Id<KeyKind>,
     pub(crate) wrapped_key: Vec<u8>,
     pub(crate) ciphertext: Vec<u8>,
+    pub(crate) created_at: Timestamp,
 }
 
 /// A new version.

@@ -22,13 +22,14 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
-    envelope::value_digest,
+    envelope::{Key, value_digest},
     keys::{OrganizationKeys, ensure},
     kinds::{Fields, SecretKind},
     model::{PutSecret, SecretView, Wish},
     path::SecretPath,
     provider::Provider,
     reads::{COVERING_SCHEME, OWN_CONTEXT, within},
+    root::Root,
     service::{Draft, NewVersion, VaultService, in_transaction},
     store,
 };
@@ -140,7 +141,7 @@ impl Content {
     }
 
     /// A keyed digest of everything that is to be written.
-    fn digest(&self, keys: &OrganizationKeys, organization: OrganizationId, salt: &[u8]) -> [u8; 32] {
+    fn digest(&self, index: &Key, organization: OrganizationId, salt: &[u8]) -> [u8; 32] {
         // Its debug form has every part of the wish, those of later days included, and no value.
         let wish = format!("{:?}", self.wish);
         let parts = [
@@ -156,7 +157,7 @@ impl Content {
             content.extend_from_slice(&(part.len() as u64).to_be_bytes());
             content.extend_from_slice(part);
         }
-        value_digest(&keys.index, organization, &content)
+        value_digest(index, organization, &content)
     }
 
     /// What the evidence of the decision holds of it.
@@ -166,12 +167,14 @@ impl Content {
         organization: OrganizationId,
     ) -> std::result::Result<Value, RandomnessError> {
         let salt: [u8; 16] = random_bytes()?;
-        let digest = self.digest(keys, organization, &salt);
+        let digest = self.digest(&keys.index, organization, &salt);
         Ok(json!({
             "kind": self.wish.kind,
             "fields": self.fields.names(),
             "cas": self.wish.cas,
             "expires_at": self.wish.expires_at,
+            // Fewer than there are destroys versions, which whoever approves it shall see.
+            "max_versions": self.wish.max_versions,
             "salt": URL_SAFE_NO_PAD.encode(salt),
             "content": URL_SAFE_NO_PAD.encode(digest),
         }))
@@ -183,9 +186,13 @@ impl Content {
             let text = evidence.get(name).and_then(Value::as_str)?;
             URL_SAFE_NO_PAD.decode(text).ok()
         };
+        // The key may have been rotated since somebody was asked.
         bytes("salt")
             .zip(bytes("content"))
-            .is_some_and(|(salt, content)| ct_eq(&self.digest(keys, organization, &salt), &content))
+            .is_some_and(|(salt, content)| {
+                keys.indexes()
+                    .any(|index| ct_eq(&self.digest(index, organization, &salt), &content))
+            })
     }
 }
 
@@ -212,7 +219,7 @@ impl VaultService {
             Some(keys) => keys,
             // The first secret of an organisation: what a digest is keyed with must be there before the decision.
             None => {
-                let at = ctx.clone();
+                let (at, root) = (ctx.clone(), Arc::clone(&root));
                 self.store
                     .write(ctx.organization, move |db| ensure(db, &at, &root).map(Arc::new))
                     .await?
@@ -220,7 +227,7 @@ impl VaultService {
         };
         let (decision, written) = match request.decision_id {
             Some(id) if request.context.is_empty() => {
-                self.take_up_write(ctx, nonce, id, keys, content).await?
+                self.take_up_write(ctx, nonce, id, (root, keys), content).await?
             }
             Some(_) => {
                 let detail = "the arguments are those that were approved; send none";
@@ -231,7 +238,7 @@ impl VaultService {
                     .decide_write(ctx, nonce, scheme, request.context, &keys, &content)
                     .await?;
                 let written = match decision.status.as_str() {
-                    "approved" => Some(self.write_decided(ctx, decision.id, content).await?),
+                    "approved" => Some(self.write_decided(ctx, &decision, content).await?),
                     _ => None,
                 };
                 (decision, written)
@@ -280,13 +287,45 @@ impl VaultService {
             .await
     }
 
-    async fn write_decided(&self, ctx: &Ctx, decision: DecisionId, content: Content) -> Result<SecretView> {
+    async fn write_decided(
+        &self,
+        ctx: &Ctx,
+        decision: &DecisionView,
+        content: Content,
+    ) -> Result<SecretView> {
         let (root, cached) = self.opened(ctx).await?;
-        let ctx = ctx.clone();
+        let (caller, id, path) = (ctx.clone(), decision.id, content.path.clone());
+        let written = self
+            .store
+            .write(ctx.organization, move |db| {
+                let keys = in_transaction(db, &caller, &root, cached.as_ref())?;
+                content.write(db, &caller, &keys, Some(id))
+            })
+            .await;
+        if let Err(error) = &written {
+            self.note_unwritten(ctx, decision, &path, error).await?;
+        }
+        written
+    }
+
+    /// The decision said yes and nothing was written: the log says so too.
+    async fn note_unwritten(
+        &self,
+        ctx: &Ctx,
+        decision: &DecisionView,
+        path: &SecretPath,
+        error: &Error,
+    ) -> Result<()> {
+        let entry = Entry::event(ctx, "secret.not_written")
+            .agent(decision.agent_id)
+            .target("decision", decision.id)
+            .outcome("refused")
+            .facts(json!({"code": error.code.slug()}))
+            .details(json!({"path": path.as_str()}));
         self.store
             .write(ctx.organization, move |db| {
-                let keys = in_transaction(db, &ctx, &root, cached.as_ref())?;
-                content.write(db, &ctx, &keys, Some(decision))
+                aim_audit::append(db, vec![entry.clone()])?;
+                Ok(())
             })
             .await
     }
@@ -298,7 +337,7 @@ impl VaultService {
         ctx: &Ctx,
         nonce: Option<NonceClaim>,
         id: DecisionId,
-        keys: Arc<OrganizationKeys>,
+        (root, keys): (Arc<Root>, Arc<OrganizationKeys>),
         content: Content,
     ) -> Result<(DecisionView, Option<SecretView>)> {
         let written = Arc::new(Mutex::new(None));
@@ -306,6 +345,7 @@ impl VaultService {
         let decision = self
             .verifications
             .take_up(ctx, nonce, id, move |db, decision, context| {
+                let keys = in_transaction(db, &caller, &root, Some(&keys))?;
                 let own = context.get(OWN_CONTEXT).unwrap_or(&Value::Null);
                 let same = decision.action == WRITE_ACTION
                     && decision.resource.as_deref() == Some(content.path.as_str())

@@ -175,6 +175,7 @@ async fn a_write_wants_a_signature_that_covers_the_values_and_a_body_that_makes_
         };
         assert!(writes(&bed, cas(0)).await.is_ok());
         assert_eq!(refused(writes(&bed, cas(0)).await).0, Code::VersionConflict);
+        assert_eq!(bed.audited().await.last().unwrap(), "secret.not_written");
         assert_eq!(writes(&bed, cas(1)).await.unwrap().secret.unwrap().version, 2);
     }
 }

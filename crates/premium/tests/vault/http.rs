@@ -214,6 +214,8 @@ async fn what_is_wrong_is_told_by_field_and_never_repeats_a_value() {
             "a/",
             "A",
             "a%20b",
+            "%70ayments",
+            "payments%2F%73tripe",
             "a%2Fb%2F",
             "a%2F%2Fb",
             "a%252Fb",

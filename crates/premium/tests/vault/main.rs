@@ -19,6 +19,10 @@ mod concurrency;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod governed;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod kms;

@@ -372,6 +372,43 @@ async fn the_guard_holds_for_token_endpoints_too() {
     }
 }
 
+/// Neither the answer of the endpoint nor the values that the call went out with come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_or_destroyed_while_a_call_is_out_stays_so() {
+    for destroys in [false, true] {
+        for answer in [200, 503] {
+            for bed in Bed::all().await {
+                let (stub, vault) = (Stub::start(), bed.going_out());
+                bed.oauth("payments/oauth", &stub.url, json!({})).await;
+                stub.answer(answer, &json!({"access_token": "late", "refresh_token": "late"}));
+                let gate = Arc::new(Gate::default());
+                *stub.endpoint.gate.lock().unwrap() = Some(gate.clone());
+                let (out, manager) = (vault.clone(), bed.manager());
+                let request = serde_json::from_value(json!({"path": "payments/oauth"})).unwrap();
+                let call = tokio::spawn(async move { out.refresh(&manager, request).await });
+                gate.arrived.notified().await;
+                if destroys {
+                    bed.destroy("payments/oauth", 1).await.unwrap();
+                } else {
+                    let manager = bed.manager();
+                    let deleted = bed.vault.delete(&manager, at("payments/oauth"), None);
+                    deleted.await.unwrap();
+                }
+                gate.open.notify_one();
+                let reply = call.await.unwrap().unwrap();
+                assert_eq!(
+                    (reply.outcome, reply.current_version),
+                    (RefreshOutcome::Failed, 1)
+                );
+                assert_eq!(bed.audited().await.last().unwrap(), "secret.refresh_failed");
+                assert_eq!(bed.read("payments/oauth").await.unwrap_err().code, Code::NotFound);
+                assert_eq!(vault.refresh_due(bed.kernel.now()).await.unwrap(), 0);
+                stub.handle.stop(false).await;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_while_a_call_is_out_counts() {
     for bed in Bed::all().await {

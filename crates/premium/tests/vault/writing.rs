@@ -356,9 +356,15 @@ async fn lists_are_by_path_and_narrowed_by_prefix_tag_and_search() {
             .list(&bed.as_role_of(other, Role::Admin), page(cursor))
             .await;
         assert_eq!(refused(foreign), (Code::FieldInvalid, "cursor".to_owned()));
-        let bad = bed.vault.list(&ctx, prefix("../")).await;
-        assert!(bad.is_ok(), "'..' can begin a path");
-        assert_eq!(refused(bed.vault.list(&ctx, prefix("A")).await).1, "prefix");
+        let good = bed.vault.list(&ctx, prefix("..")).await;
+        assert!(good.is_ok(), "'..' can begin a segment");
+        for bad in ["../", "a/../b", "./a", "A"] {
+            assert_eq!(
+                refused(bed.vault.list(&ctx, prefix(bad)).await).1,
+                "prefix",
+                "{bad}"
+            );
+        }
     }
 }
 

@@ -9,4 +9,4 @@ pub(super) mod routes;
 mod service;
 mod store;
 
-pub(super) use store::{note, secrets};
+pub(super) use store::{note, secrets, written};

@@ -58,8 +58,9 @@ impl VaultService {
                     &to.fields,
                     &store::digests(db, organization, secret, to.version)?,
                 );
-                let before = store::written(db, organization, secret, from.version)?;
-                let after = store::written(db, organization, secret, to.version)?;
+                let mut written =
+                    |of: &VersionView| store::written(db, organization, secret, (of.version, of.created_at));
+                let (before, after) = (written(&from)?, written(&to)?);
                 Ok(VersionDiff {
                     path: path.as_str().to_owned(),
                     kind_changed: from.kind != to.kind,

@@ -42,7 +42,7 @@ pub(crate) fn note(
     let moment = MomentRow {
         org_id: row.org_id,
         secret_id: row.id,
-        at: ctx.now,
+        at: row.updated_at,
         change: row.changes,
         event: event.to_owned(),
         version: row.current_version,
@@ -71,18 +71,19 @@ pub(super) fn moment(
         .optional())?)
 }
 
-/// How a secret stood when a version of it was written.
-pub(super) fn written(
+/// How a secret stood when a version of it was written, which was at `created_at`.
+pub(crate) fn written(
     db: &mut Db,
     organization: OrganizationId,
     secret: SecretId,
-    version: i64,
+    (version, created_at): (i64, Timestamp),
 ) -> Result<Option<MomentRow>> {
     Ok(each!(db, c => vault_history::table
         .filter(vault_history::org_id.eq(organization))
         .filter(vault_history::secret_id.eq(secret))
+        .filter(vault_history::at.eq(created_at))
         .filter(vault_history::version.eq(version))
-        .order((vault_history::at, vault_history::change))
+        .order(vault_history::change)
         .select(MomentRow::as_select())
         .first(c)
         .optional())?)

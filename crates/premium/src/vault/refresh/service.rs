@@ -166,7 +166,13 @@ impl VaultService {
             .write(ctx.organization, move |db| {
                 let keys = in_transaction(db, &ctx, &root, cached.as_ref())?;
                 let mut draft = Draft::existing(db, &ctx, &keys, &path)?.ok_or_else(Error::not_found)?;
-                let same_version = draft.row.current_version == attempt.version;
+                // What was deleted or destroyed while the call was out stays so.
+                let newest = draft
+                    .versions
+                    .iter()
+                    .find(|version| version.version == draft.row.current_version);
+                let same_version = newest
+                    .is_some_and(|newest| newest.version == attempt.version && is_refreshable(newest));
                 match (&outcome, &plaintext) {
                     (Ok((fields, rotated, expires_in)), Some(plaintext)) if same_version => {
                         let end = expires_in.map(|seconds| ctx.now + TimeDelta::seconds(seconds));
@@ -258,7 +264,10 @@ fn failed(
     failure: &Failure,
 ) -> aim_store::Result<RefreshReply> {
     let current = draft.row.current_version;
-    let watched = store::find(db, ctx.organization, draft.row.id)?.ok_or_else(not_refreshable)?;
+    let Some(watched) = store::find(db, ctx.organization, draft.row.id)? else {
+        // It is no secret to be refreshed any more.
+        return superseded(db, ctx, draft, path, attempt);
+    };
     if watched.attempt_id != Some(attempt.id) {
         // Somebody else has it by now: what became of this attempt is theirs to find out, or over.
         return Ok(reply(path, RefreshOutcome::Failed, current, watched));
@@ -302,7 +311,7 @@ fn failed(
     Ok(reply(path, RefreshOutcome::Failed, current, row))
 }
 
-/// What somebody wrote while the call was out counts; what the call brought is not kept.
+/// What somebody wrote, deleted or destroyed while the call was out counts; what the call brought is not kept.
 fn superseded(
     db: &mut Db,
     ctx: &Ctx,
@@ -311,7 +320,8 @@ fn superseded(
     attempt: &Attempt,
 ) -> aim_store::Result<RefreshReply> {
     let current = draft.row.current_version;
-    let watched = store::find(db, ctx.organization, draft.row.id)?.ok_or_else(not_refreshable)?;
+    let watched = store::find(db, ctx.organization, draft.row.id)?;
+    let watched = watched.unwrap_or_else(|| RefreshRow::none(ctx.organization, draft.row.id, current));
     let entry = Entry::event(ctx, "secret.refresh_failed")
         .target("secret", draft.row.id)
         .outcome("superseded")

@@ -32,6 +32,24 @@ pub(crate) struct RefreshRow {
     pub(crate) attempt_id: Option<Id<AttemptKind>>,
 }
 
+impl RefreshRow {
+    /// Of a secret that is not refreshed.
+    pub(super) const fn none(organization: OrganizationId, secret: SecretId, version: i64) -> Self {
+        Self {
+            org_id: organization,
+            secret_id: secret,
+            version,
+            next_at: None,
+            failures: 0,
+            last_error: None,
+            refreshed_at: None,
+            attempt_at: None,
+            lost_at: None,
+            attempt_id: None,
+        }
+    }
+}
+
 /// How the refresh of a secret stands.
 pub(super) fn find(
     db: &mut Db,

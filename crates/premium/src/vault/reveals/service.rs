@@ -20,7 +20,7 @@ use super::{
 };
 use crate::vault::{
     VaultService,
-    keys::OrganizationKeys,
+    keys::{OrganizationKeys, refuse_sealed},
     model::SecretId,
     path::SecretPath,
     permission::SecretsReveal,
@@ -106,6 +106,7 @@ impl VaultService {
                 let mode = mode.map_or(RevealMode::Off, |mode| RevealMode::parse(&mode));
                 refuse_off(mode)?;
                 check_rate(db, &at, person)?;
+                refuse_sealed(db)?;
                 let keys = keys.as_ref().ok_or_else(nothing_there)?;
                 let found = value_at(db, &at, keys, &path, version)?;
                 let is_shown = mode == RevealMode::Reason;
@@ -206,6 +207,7 @@ impl VaultService {
                 if state != RevealState::Approved {
                     return Err(not_to_be_taken(state).into());
                 }
+                refuse_sealed(db)?;
                 let keys = keys.as_ref().ok_or_else(nothing_there)?;
                 let path = SecretPath::parse(&row.path)?;
                 let found = value_at(db, &at, keys, &path, Some(row.version))?;

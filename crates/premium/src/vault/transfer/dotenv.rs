@@ -141,8 +141,11 @@ impl Reader<'_> {
 
     fn double(&mut self) -> Result<SecretString, String> {
         self.next();
+        let Some(end) = closing_quote(self.rest) else {
+            return self.refuse("the quote is not closed");
+        };
         // Sized in advance: a growing text would leave copies behind.
-        let mut value = Zeroizing::new(String::with_capacity(self.rest.len()));
+        let mut value = Zeroizing::new(String::with_capacity(end));
         loop {
             match self.next() {
                 None => return self.refuse("the quote is not closed"),
@@ -160,6 +163,16 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Where the next double quote stands that no backslash stands before.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    })
 }
 
 const REFERS: &str = "the value refers to a variable, which is not put in; if it is meant as it stands, write it in single quotes";

@@ -91,8 +91,6 @@ struct Metadata {
 #[derive(Deserialize)]
 struct Version {
     #[serde(default)]
-    deletion_time: String,
-    #[serde(default)]
     destroyed: bool,
 }
 
@@ -226,7 +224,8 @@ impl Source {
             .data
             .versions
             .into_iter()
-            .filter(|(_, version)| !version.destroyed && version.deletion_time.is_empty())
+            // One that was deleted, or whose time has come, is passed over when it is read: a `deletion_time` may be of the future.
+            .filter(|(_, version)| !version.destroyed)
             .filter_map(|(number, _)| number.parse().ok())
             .collect();
         numbers.sort_unstable();

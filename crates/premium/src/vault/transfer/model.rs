@@ -83,7 +83,7 @@ impl Mapping {
         }
         let prefix = self.prefix.as_deref().unwrap_or_default();
         if self.lowercase {
-            format!("{prefix}{}", name.to_lowercase())
+            format!("{prefix}{}", name.to_ascii_lowercase())
         } else {
             format!("{prefix}{name}")
         }
