@@ -112,7 +112,8 @@
 //! - A button works alike: `<button data-api="DELETE /api/v1/x/1" data-body='{"reason":"…"}' data-confirm="Delete x?" data-then="reload">`.
 //!   `data-confirm-word="name"` asks to type it. `data-undo="POST /api/v1/…"` with `data-undo-body` shows a toast with Undo for 10 s,
 //!   on the next page too; `{member}` in it is the reply's member as JSON. A form's `data-confirm` may name `{count}` and `{names}` (the
-//!   `data-name` of the boxes that are checked).
+//!   `data-name` of the boxes that are checked). With `data-pages` the call is sent again with each `next_cursor` of the reply until
+//!   there is none: numbers are added up, lists are those of the first page.
 //! - `data-open="id"` opens the dialog or drawer of that id; `data-close` closes the one around it; `data-copy="text"` or
 //!   `data-copy-from="#id"` copies; `<table data-select>` gives rows with `<input type="checkbox" name="ids" value="…">` a select-all and
 //!   shows the element `[data-selection]` with a count; a form around them sends the checked ones.

@@ -123,6 +123,11 @@ impl Denials {
     }
 }
 
+/// What a finding is about: a secret, and what tells two findings about it apart. No path has a space in it.
+fn subject(path: &str, apart: Option<&str>) -> String {
+    apart.map_or_else(|| path.to_owned(), |apart| format!("{path} {apart}"))
+}
+
 /// What was found about one thing in a batch, merged.
 #[derive(Debug, Default)]
 pub(super) struct Findings(BTreeMap<(OrganizationId, Option<AgentId>, Kind, String), Sighting>);
@@ -138,13 +143,15 @@ impl Findings {
             _ => Map::new(),
         };
         values.insert("path".to_owned(), json!(row.path));
+        values.insert("actor".to_owned(), json!(row.actor));
         values.insert("decision_id".to_owned(), json!(row.decision_id));
         values.insert("source".to_owned(), json!(row.source_ip));
         let seen = Sighting {
             detector,
             organization: row.org_id,
             agent: row.agent_id,
-            subject: row.path.clone(),
+            // A person is named nowhere else.
+            subject: subject(&row.path, row.agent_id.is_none().then_some(row.actor.as_str())),
             severity,
             first: row.at,
             at: row.at,
@@ -201,7 +208,7 @@ impl Findings {
 
 /// What an event says by itself, without an access.
 pub(super) fn incident(findings: &mut Findings, incident: &Incident) {
-    let (kind, subject, severity, values, summary) = match &incident.what {
+    let (kind, apart, severity, values, summary) = match &incident.what {
         What::WrapReused {
             wrap,
             used_at,
@@ -216,7 +223,13 @@ pub(super) fn incident(findings: &mut Findings, incident: &Incident) {
                     .unwrap_or_default(),
             );
             let values = json!({"wrap_id": wrap, "used_at": used_at, "source": source});
-            (Kind::WrapReused, wrap, Severity::High, values, summary)
+            (
+                Kind::WrapReused,
+                Some(wrap.as_str()),
+                Severity::High,
+                values,
+                summary,
+            )
         }
         What::RefreshFailed {
             is_refused,
@@ -236,7 +249,7 @@ pub(super) fn incident(findings: &mut Findings, incident: &Incident) {
             };
             let summary = format!("The refresh of {} failed {how}: {reason}.", incident.path);
             let values = json!({"failures": failures, "reason": reason});
-            (Kind::RefreshFailed, &incident.path, severity, values, summary)
+            (Kind::RefreshFailed, None, severity, values, summary)
         }
     };
     let (Some(detector), Value::Object(mut values)) = (kind.detector(), values) else {
@@ -249,7 +262,7 @@ pub(super) fn incident(findings: &mut Findings, incident: &Incident) {
             detector,
             organization: incident.organization,
             agent: None,
-            subject: subject.clone(),
+            subject: subject(&incident.path, apart),
             severity,
             first: incident.at,
             at: incident.at,
@@ -265,7 +278,14 @@ pub(super) fn incident(findings: &mut Findings, incident: &Incident) {
 /// A touch of a path that nobody has a reason to read.
 pub(super) fn honeytoken(findings: &mut Findings, touch: &Touch) {
     let row = &touch.row;
-    let summary = if touch.by_a_valid_key {
+    let summary = if row.agent_id.is_none() {
+        format!(
+            "The honeytoken secret {} was taken by {} ({}). Nobody has a reason to.",
+            row.path,
+            row.actor,
+            row.delivery.as_deref().unwrap_or(&row.outcome)
+        )
+    } else if touch.by_a_valid_key {
         format!(
             "The honeytoken secret {} was asked for; it was {}. Nobody has a reason to.",
             row.path, row.outcome

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use super::{
     detect::{self, BASELINE_DAYS, Company, Denials, Findings, Pair},
     model::{ALL, PEOPLE},
-    records::{Touch, Understood, understand},
+    records::{EXPORTED, Touch, Understood, understand},
     settings::Thresholds,
     store::{self, AccessRow, HourRow, PairRow, Readers},
 };
@@ -195,6 +195,10 @@ impl Batch {
             let marked = self.honeytokens.get(&(row.org_id, row.path.clone()));
             if marked.is_some_and(|since| *since <= row.at) {
                 detect::honeytoken(&mut findings, touch);
+            }
+            if row.delivery.as_deref() == Some(EXPORTED) {
+                // No read, and no use: after a backup no secret would be unused.
+                continue;
             }
             let thresholds = self.thresholds.get(&row.org_id).copied().unwrap_or_default();
             if let Some(agent) = row.agent_id {

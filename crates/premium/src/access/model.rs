@@ -40,8 +40,8 @@ pub struct AccessView {
     pub outcome: String,
     /// The version: the one that was asked for, or the newest one at that moment, if the access was approved.
     pub version: Option<i64>,
-    /// How it was handed over: `sealed`, `sealed_after_approval`, or another word of a later kind; `nothing` if it was
-    /// approved and there was nothing to hand over. Absent where nothing was to be.
+    /// How it was handed over: `sealed`, `sealed_after_approval`, `exported`, or another word of a later kind; `nothing` if it
+    /// was approved and there was nothing to hand over. Absent where nothing was to be.
     #[schema(example = "sealed")]
     pub delivery: Option<String>,
     /// The grant or policy that decided, as `grant:id` or `policy:id`.

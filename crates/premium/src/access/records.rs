@@ -19,6 +19,8 @@ use crate::vault::{
 
 /// The record that nothing was handed over though the decision said yes.
 const UNDELIVERED: &str = "secret.not_delivered";
+/// The `delivery` of a secret that left in an export.
+pub(super) const EXPORTED: &str = "exported";
 /// The record that a wrap token was brought again.
 const WRAP_REUSED: &str = "secret.wrap_reused";
 /// The record that an OAuth token could not be refreshed.

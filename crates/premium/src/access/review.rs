@@ -1,5 +1,7 @@
 //! What could be taken away: secrets that nobody reads, and grants that cover far more than is read by them.
 
+use std::collections::BTreeSet;
+
 use aim_core::{AgentId, Ctx, Cursor, Error, GrantId, OrganizationId, Result, Timestamp};
 use aim_decision::{CanonicalResource, CapabilityName, CapabilityPattern, ResourcePattern};
 use aim_store::Db;
@@ -33,7 +35,7 @@ fn unknown_cursor() -> Error {
 }
 
 impl AccessService {
-    /// Secrets that nobody has read for so many days, honeytokens left out.
+    /// Secrets that nobody has read for so many days; honeytokens are left out, and what nobody could read.
     ///
     /// # Errors
     /// `request.field_invalid` at a parameter.
@@ -53,14 +55,19 @@ impl AccessService {
                     Some(cursor) => store::path_of(db, organization, SecretId::from_uuid(cursor.0))?
                         .ok_or_else(unknown_cursor)?,
                 };
-                unused(db, organization, now - TimeDelta::days(days), &after, limit).map(
-                    |(secrets, next_cursor)| UnusedList {
-                        secrets,
-                        days,
-                        limit,
-                        next_cursor,
-                    },
+                unused(
+                    db,
+                    organization,
+                    (now, now - TimeDelta::days(days)),
+                    &after,
+                    limit,
                 )
+                .map(|(secrets, next_cursor)| UnusedList {
+                    secrets,
+                    days,
+                    limit,
+                    next_cursor,
+                })
             })
             .await
     }
@@ -108,15 +115,15 @@ impl AccessService {
     }
 }
 
-/// Secrets after `after` that were made and not read since `since`, and where to go on.
+/// Secrets after `after` that could be read at `now`, were made before `since` and not read from then on, and where to go on.
 fn unused(
     db: &mut Db,
     organization: OrganizationId,
-    since: Timestamp,
+    (now, since): (Timestamp, Timestamp),
     after: &str,
     limit: i64,
 ) -> aim_store::Result<(Vec<UnusedSecret>, Option<String>)> {
-    let candidates = store::candidates(db, organization, after, LOOKED_AT)?;
+    let candidates = store::candidates(db, organization, after, now, LOOKED_AT)?;
     let Some((_, last, ..)) = candidates.last() else {
         return Ok((Vec::new(), None));
     };
@@ -212,11 +219,10 @@ impl Search {
 
     /// How many secrets the patterns cover, and whether there may be more.
     fn covered(&self, db: &mut Db, patterns: &[ResourcePattern]) -> aim_store::Result<(i64, bool)> {
-        let mut covered = std::collections::BTreeSet::new();
+        let mut covered = BTreeSet::new();
         let mut or_more = false;
         for pattern in patterns {
-            let prefix = pattern.as_str().split('*').next().unwrap_or_default();
-            let paths = store::paths_below(db, self.organization, prefix, COUNTED)?;
+            let paths = store::paths_below(db, self.organization, literal_prefix(pattern), COUNTED)?;
             or_more |= i64::try_from(paths.len()).is_ok_and(|count| count >= COUNTED);
             covered.extend(paths.into_iter().filter(|path| matches(pattern, path)));
         }
@@ -229,11 +235,20 @@ impl Search {
         db: &mut Db,
         agent: AgentId,
         patterns: &[ResourcePattern],
-    ) -> aim_store::Result<Vec<String>> {
-        let mut paths = store::read_since(db, self.organization, agent, self.since, COUNTED)?;
-        paths.retain(|path| patterns.iter().any(|pattern| matches(pattern, path)));
-        Ok(paths)
+    ) -> aim_store::Result<BTreeSet<String>> {
+        let mut read = BTreeSet::new();
+        for pattern in patterns {
+            let prefix = literal_prefix(pattern);
+            let paths = store::read_since(db, self.organization, agent, self.since, prefix, COUNTED)?;
+            read.extend(paths.into_iter().filter(|path| matches(pattern, path)));
+        }
+        Ok(read)
     }
+}
+
+/// What every path begins with that the pattern covers.
+fn literal_prefix(pattern: &ResourcePattern) -> &str {
+    pattern.as_str().split('*').next().unwrap_or_default()
 }
 
 fn matches(pattern: &ResourcePattern, path: &str) -> bool {

@@ -10,17 +10,22 @@ use aim_store::{
 };
 use aim_threats::{schema::threat_findings, store::FindingRow};
 use diesel::{
-    AggregateExpressionMethods, BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl,
-    RunQueryDsl, SelectableHelper,
-    dsl::{count, max, min},
+    AggregateExpressionMethods, BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl,
+    NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
+    TextExpressionMethods,
+    dsl::{count, max, min, sql},
+    sql_types::{BigInt, Bool},
     upsert::excluded,
 };
 use uuid::Uuid;
 
 use super::model::{AccessFilter, AccessId, PairView};
-use crate::schema::{
-    vault_access_hours, vault_access_pairs, vault_access_settings, vault_accesses, vault_honeytokens,
-    vault_secrets, vault_versions,
+use crate::{
+    schema::{
+        vault_access_hours, vault_access_pairs, vault_access_settings, vault_accesses, vault_honeytokens,
+        vault_secrets, vault_versions,
+    },
+    vault::model::VersionState,
 };
 
 /// An access, as its row has it.
@@ -466,7 +471,11 @@ pub(super) fn accesses(
             query = query.filter(vault_accesses::path.ge(prefix)).filter(vault_accesses::path.lt(after_prefix(prefix)));
         }
         if let Some(agent) = filter.agent { query = query.filter(vault_accesses::agent_id.eq(Some(agent))); }
-        if let Some(outcome) = filter.outcome { query = query.filter(vault_accesses::outcome.eq(outcome)); }
+        if let Some(outcome) = filter.outcome {
+            query = query.filter(vault_accesses::outcome.eq(outcome));
+            // Their index has no approved ones, which SQLite must be told in the statement's text.
+            if outcome != "approved" { query = query.filter(sql::<Bool>("vault_accesses.outcome <> 'approved'")); }
+        }
         if let Some(delivery) = &filter.delivery { query = query.filter(vault_accesses::delivery.eq(Some(delivery))); }
         if let Some(since) = filter.since {
             query = query
@@ -483,55 +492,61 @@ pub(super) fn accesses(
     })?)
 }
 
-/// The hours of a secret, an agent, both, or all, from `from` until before `to`: those of a secret are several of an hour,
-/// one for each agent.
+/// What one hour has, of all agents that are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::Queryable)]
+pub(super) struct HourCounts {
+    pub(super) hour: Timestamp,
+    pub(super) approved: i64,
+    pub(super) denied: i64,
+    pub(super) pending: i64,
+}
+
+/// The hours of a secret, an agent, both, or all, from `from` until before `to`. The hour in which a pair was last asked for is
+/// in its own row, so that one hour may come twice: the caller adds up.
 pub(super) fn hours(
     db: &mut Db,
     organization: OrganizationId,
     (path, agent): (Option<&str>, Option<AgentId>),
     from: Timestamp,
     to: Timestamp,
-) -> Result<Vec<HourRow>> {
-    let mut hours: Vec<HourRow> = each!(db, c => {
+) -> Result<Vec<HourCounts>> {
+    // A secret has a row for each agent and hour. Diesel has no type for the sum of a bigint that both databases give back as one.
+    let sum = |column: &str| sql::<BigInt>(&format!("CAST(SUM({column}) AS BIGINT)"));
+    let mut hours: Vec<HourCounts> = each!(db, c => {
         let mut query = vault_access_hours::table
             .filter(vault_access_hours::org_id.eq(organization))
             .filter(vault_access_hours::hour.ge(from))
             .filter(vault_access_hours::hour.lt(to))
-            .select(HourRow::as_select())
+            .group_by(vault_access_hours::hour)
+            .select((vault_access_hours::hour, sum("approved"), sum("denied"), sum("pending")))
             .into_boxed();
-        match (path, agent) {
-            (None, None) => {
-                query = query
-                    .filter(vault_access_hours::path.eq(super::model::ALL))
-                    .filter(vault_access_hours::agent_id.eq(super::model::PEOPLE));
-            }
-            (Some(path), None) => query = query.filter(vault_access_hours::path.eq(path)),
-            (Some(path), Some(agent)) => {
-                query = query.filter(vault_access_hours::path.eq(path)).filter(vault_access_hours::agent_id.eq(agent));
-            }
-            (None, Some(agent)) => {
-                query = query
-                    .filter(vault_access_hours::path.eq(super::model::ALL))
-                    .filter(vault_access_hours::agent_id.eq(agent));
-            }
+        query = query.filter(vault_access_hours::path.eq(path.unwrap_or(super::model::ALL)));
+        if let Some(agent) = agent.or_else(|| path.is_none().then_some(super::model::PEOPLE)) {
+            query = query.filter(vault_access_hours::agent_id.eq(agent));
         }
         query.load(c)
     })?;
     let Some(path) = path else {
         return Ok(hours);
     };
-    let present: Vec<PairRow> = each!(db, c => {
+    let present: Vec<HourCounts> = each!(db, c => {
         let mut query = vault_access_pairs::table
             .filter(vault_access_pairs::org_id.eq(organization))
             .filter(vault_access_pairs::path.eq(path))
             .filter(vault_access_pairs::hour.ge(Some(from)))
             .filter(vault_access_pairs::hour.lt(Some(to)))
-            .select(PairRow::as_select())
+            .group_by(vault_access_pairs::hour)
+            .select((
+                vault_access_pairs::hour.assume_not_null(),
+                sum("hour_approved"),
+                sum("hour_denied"),
+                sum("hour_pending"),
+            ))
             .into_boxed();
         if let Some(agent) = agent { query = query.filter(vault_access_pairs::agent_id.eq(agent)); }
         query.load(c)
     })?;
-    hours.extend(present.iter().filter_map(PairRow::last_hour));
+    hours.extend(present);
     Ok(hours)
 }
 
@@ -578,16 +593,24 @@ pub(super) type Candidate = (
     Timestamp,
 );
 
-/// Secrets by their paths, after one of them.
+/// Secrets that an agent could be given at `now`, by their paths, after one of them.
 pub(super) fn candidates(
     db: &mut Db,
     organization: OrganizationId,
     after: &str,
+    now: Timestamp,
     limit: i64,
 ) -> Result<Vec<Candidate>> {
+    let newest = vault_versions::org_id
+        .eq(vault_secrets::org_id)
+        .and(vault_versions::secret_id.eq(vault_secrets::id))
+        .and(vault_versions::version.eq(vault_secrets::current_version));
     Ok(each!(db, c => vault_secrets::table
+        .inner_join(vault_versions::table.on(newest))
         .filter(vault_secrets::org_id.eq(organization))
         .filter(vault_secrets::path.gt(after))
+        .filter(vault_secrets::expires_at.is_null().or(vault_secrets::expires_at.gt(Some(now))))
+        .filter(vault_versions::state.eq(VersionState::Active.as_str()))
         .order(vault_secrets::path)
         .limit(limit)
         .select((vault_secrets::id, vault_secrets::path, vault_secrets::owner, vault_secrets::created_at))
@@ -612,7 +635,7 @@ pub(super) fn used_since(
     Ok(paths.into_iter().collect())
 }
 
-/// The last reads of these secrets.
+/// The last reads of these secrets, whoever it was.
 pub(super) fn last_reads(
     db: &mut Db,
     organization: OrganizationId,
@@ -621,17 +644,13 @@ pub(super) fn last_reads(
     let rows: Vec<(String, Option<Timestamp>)> = each!(db, c => vault_access_pairs::table
         .filter(vault_access_pairs::org_id.eq(organization))
         .filter(vault_access_pairs::path.eq_any(paths))
-        .select((vault_access_pairs::path, vault_access_pairs::last_read_at))
+        .group_by(vault_access_pairs::path)
+        .select((vault_access_pairs::path, max(vault_access_pairs::last_read_at)))
         .load(c))?;
-    let mut last: HashMap<String, Timestamp> = HashMap::new();
-    for (path, at) in rows {
-        if let Some(at) = at {
-            last.entry(path)
-                .and_modify(|known| *known = at.max(*known))
-                .or_insert(at);
-        }
-    }
-    Ok(last)
+    Ok(rows
+        .into_iter()
+        .filter_map(|(path, at)| Some((path, at?)))
+        .collect())
 }
 
 /// The path of a secret.
@@ -692,17 +711,20 @@ pub(super) fn paths_below(
         .load(c))?)
 }
 
-/// The paths that an agent read since a moment.
+/// The paths that begin with `prefix` and that an agent read since a moment.
 pub(super) fn read_since(
     db: &mut Db,
     organization: OrganizationId,
     agent: AgentId,
     since: Timestamp,
+    prefix: &str,
     limit: i64,
 ) -> Result<Vec<String>> {
     Ok(each!(db, c => vault_access_pairs::table
         .filter(vault_access_pairs::org_id.eq(organization))
         .filter(vault_access_pairs::agent_id.eq(agent))
+        .filter(vault_access_pairs::path.ge(prefix))
+        .filter(vault_access_pairs::path.lt(after_prefix(prefix)))
         .filter(vault_access_pairs::last_read_at.ge(Some(since)))
         .order(vault_access_pairs::path)
         .limit(limit)
@@ -776,7 +798,13 @@ pub(super) fn findings(
             .limit(limit)
             .select(FindingRow::as_select())
             .into_boxed();
-        if let Some(path) = path { query = query.filter(threat_findings::subject.eq(path)); }
+        if let Some(path) = path {
+            // The path alone, or with more behind it: see `detect::subject`. Of what LIKE knows a path can have only `_`.
+            let and_more = format!("{} %", path.replace('_', "\\_"));
+            query = query.filter(
+                threat_findings::subject.eq(path).or(threat_findings::subject.like(and_more).escape('\\')),
+            );
+        }
         if let Some(agent) = agent { query = query.filter(threat_findings::agent_id.eq(Some(agent))); }
         query.load(c)
     })?)

@@ -4,12 +4,18 @@ use aim_core::{AgentId, DecisionId, Error as CoreError, Json, OrganizationId, Ti
 use aim_key_vault::store::by_fingerprint;
 use aim_store::{
     Db, Result, ResultExt, each,
-    schema::{agents, decisions},
+    schema::{agents, audit_log, decisions, followers},
 };
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
+use diesel::{
+    ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
+};
 
 use super::model::NamespaceId;
-use crate::schema::{sdk_namespaces, vault_secrets};
+use crate::{
+    access::model::AccessId,
+    schema::{sdk_namespaces, vault_accesses, vault_secrets},
+    vault::reads::READ_ACTION,
+};
 
 /// A namespace, as its row has it.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -161,7 +167,8 @@ pub(super) fn remove(db: &mut Db, organization: OrganizationId, id: NamespaceId)
     Ok(count == 1)
 }
 
-/// Reads of secrets since `since`, the newest first. Ids carry their time, so the key's order ends the search.
+/// Reads of secrets since `since`, the newest first. No index of decisions knows their action: reads that the access audit has
+/// listed are taken from its list, and only those after its place in the log are looked for among all decisions.
 pub(super) fn reads(
     db: &mut Db,
     organization: OrganizationId,
@@ -169,16 +176,56 @@ pub(super) fn reads(
     since: Timestamp,
     (limit, offset): (i64, i64),
 ) -> Result<Vec<ResolveRow>> {
-    let first = DecisionId::from_uuid(first_id_at(since));
+    let unlisted_from = unlisted_from(db, organization)?;
+    let mut reads = match unlisted_from {
+        Some(from) => latest(db, organization, agent, (since, from), limit + offset)?,
+        None => Vec::new(),
+    };
+    let found = i64::try_from(reads.len()).unwrap_or(i64::MAX);
+    if found < limit + offset {
+        let page = (limit.min(limit + offset - found), (offset - found).max(0));
+        let ids = listed(db, organization, agent, (since, unlisted_from), page)?;
+        reads.drain(..usize::try_from(offset.min(found)).unwrap_or_default());
+        reads.extend(decided(db, organization, &ids)?);
+    } else {
+        reads.drain(..usize::try_from(offset).unwrap_or_default());
+    }
+    Ok(reads)
+}
+
+/// When the first record was made that the access audit has not read yet. `None`: it has read all of them.
+fn unlisted_from(db: &mut Db, organization: OrganizationId) -> Result<Option<Timestamp>> {
+    let next: Option<i64> = each!(db, c => followers::table
+        .find(crate::access::follower::NAME)
+        .select(followers::next_index)
+        .get_result(c)
+        .optional())?;
+    Ok(each!(db, c => audit_log::table
+        .filter(audit_log::org_id.eq(organization))
+        .filter(audit_log::leaf_index.ge(next.unwrap_or_default()))
+        .order(audit_log::leaf_index)
+        .select(audit_log::created_at)
+        .first(c)
+        .optional())?)
+}
+
+/// Reads made at or after both moments, found among the decisions.
+fn latest(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: Option<AgentId>,
+    (since, from): (Timestamp, Timestamp),
+    limit: i64,
+) -> Result<Vec<ResolveRow>> {
+    let first = DecisionId::from_uuid(first_id_at(since.max(from)));
     Ok(each!(db, c => {
         let mut query = decisions::table
             .filter(decisions::org_id.eq(organization))
             .filter(decisions::id.ge(first))
             .filter(decisions::created_at.ge(since))
-            .filter(decisions::action.eq(crate::vault::reads::READ_ACTION))
+            .filter(decisions::action.eq(READ_ACTION))
             .order(decisions::id.desc())
             .limit(limit)
-            .offset(offset)
             .select(ResolveRow::as_select())
             .into_boxed();
         if let Some(agent) = agent {
@@ -186,6 +233,51 @@ pub(super) fn reads(
         }
         query.load(c)
     })?)
+}
+
+/// The decisions of reads that are listed, made since `since` and before `until`. A later delivery is in the list too, under an
+/// id of its own.
+fn listed(
+    db: &mut Db,
+    organization: OrganizationId,
+    agent: Option<AgentId>,
+    (since, until): (Timestamp, Option<Timestamp>),
+    (limit, offset): (i64, i64),
+) -> Result<Vec<DecisionId>> {
+    let bound = |moment| AccessId::from_uuid(first_id_at(moment));
+    let found: Vec<Option<DecisionId>> = each!(db, c => {
+        let mut query = vault_accesses::table
+            .filter(vault_accesses::org_id.eq(organization))
+            .filter(vault_accesses::id.ge(bound(since)))
+            .filter(vault_accesses::at.ge(since))
+            .filter(vault_accesses::decision_id.eq(vault_accesses::id.nullable()))
+            .order(vault_accesses::id.desc())
+            .limit(limit)
+            .offset(offset)
+            .select(vault_accesses::decision_id)
+            .into_boxed();
+        if let Some(agent) = agent {
+            query = query.filter(vault_accesses::agent_id.eq(Some(agent)));
+        }
+        if let Some(until) = until {
+            query = query.filter(vault_accesses::id.lt(bound(until)));
+        }
+        query.load(c)
+    })?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// These decisions, the newest first.
+fn decided(db: &mut Db, organization: OrganizationId, ids: &[DecisionId]) -> Result<Vec<ResolveRow>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(each!(db, c => decisions::table
+        .filter(decisions::org_id.eq(organization))
+        .filter(decisions::id.eq_any(ids))
+        .order(decisions::id.desc())
+        .select(ResolveRow::as_select())
+        .load(c))?)
 }
 
 /// No id of that millisecond or later is less (RFC 9562 §5.7).

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     bed::{Bed, at, refused, wish_of},
     canary::{CANARY, everything, holds},
+    reveals::Person,
 };
 use ImportAction::{Changed, Kept, New, Refused, Unchanged};
 
@@ -377,5 +378,32 @@ async fn an_export_wants_a_key_and_a_reason() {
             .await
             .unwrap();
         assert_eq!((page.export.count, page.export.last), (0, true));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_signed_in_long_ago_exports_nothing_and_a_key_does() {
+    for bed in Bed::all().await {
+        bed.put("payments/a", "v").await;
+        let request: ExportRequest = serde_json::from_value(json!({
+            "prefix": "", "recipient": RecipientKey::generate().unwrap().public_text(), "reason": "moving away today",
+        }))
+        .unwrap();
+        let person = Person::signed_in(&bed, bed.organization).await;
+        bed.clock.advance(TimeDelta::minutes(61));
+        let refusal = bed
+            .vault
+            .export(&person.ctx(&bed), request.clone())
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.code, Code::Forbidden);
+        assert!(refusal.detail.contains("sign out and in again"), "{refusal}");
+        let audited = bed.audited().await;
+        assert!(!audited.iter().any(|action| action.contains("exported")));
+        let person = person.signs_in(&bed).await;
+        for ctx in [person.ctx(&bed), bed.as_role(Role::Admin)] {
+            let page = bed.vault.export(&ctx, request.clone()).await.unwrap();
+            assert_eq!(page.export.count, 1);
+        }
     }
 }

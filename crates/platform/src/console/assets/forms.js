@@ -246,9 +246,21 @@ function offerUndo(element, reply) {
   else toast(message, { undo: () => takeBack(step), seconds: 10 });
 }
 
+/** Calls for page after page, as long as there is a `next_cursor`: numbers are added up, lists are those of the first page. */
+async function callForAll(method, path, body) {
+  const first = await call(method, path, body);
+  let page = first;
+  while (page.ok && page.body?.next_cursor) {
+    page = await call(method, path, { ...body, cursor: page.body.next_cursor });
+    if (!page.ok) return page;
+    for (const [name, value] of Object.entries(page.body)) if (typeof value === "number") first.body[name] += value;
+  }
+  return first;
+}
+
 async function send(element, method, path, body, then = element.dataset.then) {
   busy(element, true);
-  const answer = await call(method, path, body);
+  const answer = await ("pages" in element.dataset ? callForAll : call)(method, path, body);
   busy(element, false);
   if (signedOut(answer.status, path)) return;
   const form = element.tagName === "FORM" ? element : null;

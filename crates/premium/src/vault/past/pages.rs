@@ -9,7 +9,7 @@ use aim_platform::{
 use askama::Template;
 use serde::Deserialize;
 
-use super::model::{AtList, AtQuery, SecretAt};
+use super::model::{AtList, AtQuery, MOST_RESTORED, SecretAt};
 use crate::vault::{
     permission::{SecretsRead, SecretsWrite},
     sections,
@@ -84,7 +84,12 @@ impl AtPage<'_> {
             .count()
     }
 
-    /// The body of a restore of all that is shown here.
+    /// How many secrets a preview lists: one call's.
+    fn most_listed(&self) -> i64 {
+        MOST_RESTORED
+    }
+
+    /// The body of a restore of all that is shown here. The page sends it again with each cursor that it is answered.
     fn body(&self, dry_run: bool) -> String {
         serde_json::json!({"prefix": self.query.prefix.trim(), "at": self.exact, "dry_run": dry_run})
             .to_string()

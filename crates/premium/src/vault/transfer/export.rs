@@ -1,5 +1,7 @@
 //! Export: a page of a prefix at a time, sealed to the recipient's key.
 
+use std::iter;
+
 use aim_audit::Entry;
 use aim_core::{Code, Ctx, Error, Result};
 use aim_crypto::sealing::{self, SealingError};
@@ -19,6 +21,7 @@ use crate::vault::{
     past,
     path::SecretPath,
     reads::SealedSecret,
+    reveals::service::refuse_old_sign_in,
     service::{VaultService, check_head, refuse_agents},
     store::{self, SecretRow},
 };
@@ -41,10 +44,19 @@ struct Exported<'a> {
     provider: Option<&'a str>,
 }
 
+/// A secret that left, for the log.
+#[derive(Clone)]
+struct Taken {
+    id: SecretId,
+    path: String,
+    version: i64,
+}
+
 /// Secrets of a prefix, as far as a page goes.
 struct Gathered {
     plaintext: Zeroizing<Vec<u8>>,
-    count: usize,
+    /// Those that are in it.
+    exported: Vec<Taken>,
     left_out: Vec<LeftOut>,
     /// The last secret that was looked at.
     through: Option<(SecretId, String)>,
@@ -52,10 +64,11 @@ struct Gathered {
 }
 
 impl VaultService {
-    /// A page of an export. It is answered once the record of it is durable.
+    /// A page of an export. It is answered once the records of it are durable. An organisation key may export, since backups and
+    /// moves run without a person; a person must have signed in lately, as for a reveal.
     ///
     /// # Errors
-    /// `request.field_invalid` at a field; `vault.sealed`.
+    /// `auth.forbidden` for a person who signed in too long ago; `request.field_invalid` at a field; `vault.sealed`.
     pub async fn export(&self, ctx: &Ctx, request: ExportRequest) -> Result<ExportPage> {
         refuse_agents(ctx)?;
         let recipient = request.check()?;
@@ -72,6 +85,7 @@ impl VaultService {
         let (after, gathered) = self
             .store
             .read(ctx.organization, move |db| {
+                refuse_old_sign_in(db, &reader)?;
                 let after = match behind {
                     Some(secret) => {
                         store::path_of(db, reader.organization, secret)?.ok_or_else(unknown_cursor)?
@@ -93,14 +107,15 @@ impl VaultService {
                 .map_or_else(|| after.clone(), |(_, path)| path.clone()),
             after,
             last: !gathered.more,
-            count: gathered.count,
+            count: gathered.exported.len(),
         };
         let sealed =
             sealing::seal(&recipient, &header.info(), &gathered.plaintext).map_err(|error| match error {
                 SealingError::Key => Error::field("recipient", error.to_string()),
                 other => Error::internal(other),
             })?;
-        self.note_export(ctx, &request, &header).await?;
+        self.note_export(ctx, &request, &header, gathered.exported)
+            .await?;
         let next = gathered.through.filter(|_| gathered.more);
         Ok(ExportPage {
             next_cursor: next.map(|(secret, _)| write_cursor(export_id, secret)),
@@ -116,8 +131,15 @@ impl VaultService {
         })
     }
 
-    async fn note_export(&self, ctx: &Ctx, request: &ExportRequest, header: &ExportHeader) -> Result<()> {
-        let entry_of = ctx.clone();
+    /// One record of the page, and one of each secret in it, which makes it an access.
+    async fn note_export(
+        &self,
+        ctx: &Ctx,
+        request: &ExportRequest,
+        header: &ExportHeader,
+        exported: Vec<Taken>,
+    ) -> Result<()> {
+        let (entry_of, export_id) = (ctx.clone(), header.export_id);
         let facts = json!({
             "export_id": header.export_id, "count": header.count, "last": header.last, "recipient": request.recipient,
         });
@@ -126,10 +148,16 @@ impl VaultService {
         });
         self.store
             .write(ctx.organization, move |db| {
-                let entry = Entry::event(&entry_of, "vault.exported")
+                let page = Entry::event(&entry_of, "vault.exported")
                     .facts(facts.clone())
                     .details(details.clone());
-                aim_audit::append(db, vec![entry])?;
+                let secrets = exported.iter().map(|secret| {
+                    Entry::event(&entry_of, "secret.exported")
+                        .target("secret", secret.id)
+                        .facts(json!({"version": secret.version, "delivery": "exported", "export_id": export_id}))
+                        .details(json!({"path": secret.path, "source_ip": entry_of.source_ip}))
+                });
+                aim_audit::append(db, iter::once(page).chain(secrets).collect())?;
                 Ok(())
             })
             .await
@@ -167,7 +195,7 @@ fn gather(
     let most = usize::try_from(limit).unwrap_or_default();
     let mut gathered = Gathered {
         plaintext: Zeroizing::new(Vec::with_capacity(64 * 1024)),
-        count: 0,
+        exported: Vec::new(),
         left_out: Vec::new(),
         through: None,
         more: rows.len() > most,
@@ -179,14 +207,18 @@ fn gather(
             gathered.more = true;
             break;
         }
-        let (id, path) = (row.id, row.path.clone());
+        let (id, path, version) = (row.id, row.path.clone(), row.current_version);
         match exported(db, ctx, keys, row) {
             Ok(Ok(json)) => {
-                if gathered.count > 0 {
+                if !gathered.exported.is_empty() {
                     gathered.plaintext.push(b',');
                 }
                 append(&mut gathered.plaintext, &json);
-                gathered.count += 1;
+                gathered.exported.push(Taken {
+                    id,
+                    path: path.clone(),
+                    version,
+                });
             }
             Ok(Err(reason)) => gathered.left_out.push(LeftOut {
                 path: path.clone(),

@@ -48,7 +48,7 @@ async fn post_vault_import(
         (status = 200, description = "A page, sealed", body = ExportPage),
         (status = 400, description = "The body is no JSON", body = Problem),
         (status = 401, description = "No valid credentials", body = Problem),
-        (status = 403, description = "The permission secrets:export is missing", body = Problem),
+        (status = 403, description = "The permission secrets:export is missing, or the person signed in more than an hour ago", body = Problem),
         (status = 422, description = "A field is not accepted", body = Problem),
         (status = 503, description = "The vault is sealed, or the record could not be made durable", body = Problem),
     ),

@@ -388,33 +388,61 @@ async fn what_a_person_saw_and_what_a_token_handed_over_is_listed_with_who_took_
 #[tokio::test(flavor = "multi_thread")]
 async fn the_denials_of_an_agent_are_found_by_its_index() {
     for bed in Bed::all().await {
-        let plan = bed
-            .kernel
-            .store
-            .read(bed.organization, |db| {
-                let aim_store::Db::Sqlite(connection) = db else {
-                    // PostgreSQL keeps statistics by itself.
-                    return Ok(None);
-                };
-                // The text of `store::denials`.
-                let steps: Vec<Step> = diesel::sql_query(
-                    "EXPLAIN QUERY PLAN SELECT at, leaf_index, reasons FROM vault_accesses
-                     WHERE org_id = ? AND agent_id = ? AND id >= ? AND outcome = ? AND leaf_index < ?
-                     ORDER BY id DESC LIMIT ?",
-                )
-                .load(&mut **connection)?;
-                Ok(Some(steps))
-            })
-            .await
-            .unwrap();
-        let Some(plan) = plan else { continue };
-        assert!(
-            plan.iter().any(|step| step
-                .detail
-                .contains("vault_accesses_by_agent_id_id (org_id=? AND agent_id=? AND id>?)")),
-            "{plan:?}"
-        );
+        // The text of `store::denials`.
+        let denials = "SELECT at, leaf_index, reasons FROM vault_accesses
+             WHERE org_id = ? AND agent_id = ? AND id >= ? AND outcome = ? AND leaf_index < ?
+             ORDER BY id DESC LIMIT ?";
+        assert_goes_by(
+            &bed,
+            denials,
+            "vault_accesses_by_agent_id_id (org_id=? AND agent_id=? AND id>?)",
+        )
+        .await;
     }
+}
+
+/// Nine of ten accesses are approved: a list of the others must not walk through them.
+#[tokio::test(flavor = "multi_thread")]
+async fn accesses_that_were_not_approved_are_found_by_their_index() {
+    for bed in Bed::all().await {
+        // The texts of `store::accesses`.
+        let outcome = "SELECT * FROM vault_accesses
+             WHERE org_id = ? AND outcome = ? AND vault_accesses.outcome <> 'approved' ORDER BY id DESC LIMIT ?";
+        assert_goes_by(
+            &bed,
+            outcome,
+            "vault_accesses_by_outcome_id (org_id=? AND outcome=?)",
+        )
+        .await;
+        let of_secret = "SELECT * FROM vault_accesses
+             WHERE org_id = ? AND path = ? AND outcome = ? AND vault_accesses.outcome <> 'approved' ORDER BY id DESC LIMIT ?";
+        assert_goes_by(&bed, of_secret, "vault_accesses_by_path_id (org_id=? AND path=?)").await;
+        let approved =
+            "SELECT * FROM vault_accesses WHERE org_id = ? AND outcome = ? ORDER BY id DESC LIMIT ?";
+        assert_goes_by(&bed, approved, "PRIMARY KEY (org_id=?)").await;
+    }
+}
+
+/// Asserts that SQLite takes this way to the rows, and needs no sorting; PostgreSQL keeps statistics by itself.
+async fn assert_goes_by(bed: &Bed, statement: &'static str, index: &str) {
+    let plan = bed
+        .kernel
+        .store
+        .read(bed.organization, move |db| {
+            let aim_store::Db::Sqlite(connection) = db else {
+                return Ok(None);
+            };
+            let steps: Vec<Step> =
+                diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}")).load(&mut **connection)?;
+            Ok(Some(steps))
+        })
+        .await
+        .unwrap();
+    let Some(plan) = plan else { return };
+    assert!(
+        plan.len() == 1 && plan[0].detail.contains(index),
+        "{statement}: {plan:?}"
+    );
 }
 
 #[derive(Debug, diesel::QueryableByName)]

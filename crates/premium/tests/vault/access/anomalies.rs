@@ -238,7 +238,10 @@ async fn a_wrap_token_that_is_brought_twice_is_a_finding_and_an_alert_and_stops_
         }
         assert_eq!(
             audit.found().await,
-            [pair("secret_wrap_reused", &view.wrap.wrap_id)]
+            [pair(
+                "secret_wrap_reused",
+                &format!("{LIVE} {}", view.wrap.wrap_id)
+            )]
         );
         let finding = &audit.findings().await[0];
         assert_eq!((finding.severity, finding.count), (Severity::High, 2));

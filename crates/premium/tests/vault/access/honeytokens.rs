@@ -1,13 +1,17 @@
 //! Fakes that look real, and what touching one leads to.
 
 use aim_core::{Code, Role};
+use aim_crypto::sealing::RecipientKey;
 use aim_decision::Severity;
-use aim_premium::access::honeytokens::{PostHoneytokens, Shape};
+use aim_premium::access::{
+    honeytokens::{PostHoneytokens, Shape},
+    model::SummaryQuery,
+};
 use aim_testkit::{seed_agent, seed_organization};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{Audit, pair};
+use super::{Audit, HOME, pair};
 use crate::bed::{Bed, at, refused};
 
 const BAIT: &str = "payments/stripe/legacy-root";
@@ -151,5 +155,77 @@ async fn a_secret_that_is_there_can_be_marked_and_reads_before_the_mark_do_not_c
         bed.clock.advance(TimeDelta::hours(1));
         audit.read(BAIT).await;
         assert_eq!(audit.findings().await[0].count, 1, "it is ordinary again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_export_takes_is_listed_and_a_honeytoken_in_it_names_whoever_took_it() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        bed.put("payments/live", "mine").await;
+        bed.put("payments/live", "mine too").await;
+        bed.put("other", "stays").await;
+        let admin = bed.as_role(Role::Admin);
+        audit
+            .service
+            .add_honeytokens(&admin, seed(&[BAIT], Shape::Stripe))
+            .await
+            .unwrap();
+        bed.clock.advance(TimeDelta::seconds(1));
+        let mut takers = Vec::new();
+        for _ in 0..2 {
+            let mut key = bed.as_role(Role::Admin);
+            key.source_ip = Some(HOME.to_owned());
+            let request = serde_json::from_value(json!({
+                "prefix": "payments/", "reason": "moving to another place",
+                "recipient": RecipientKey::generate().unwrap().public_text(),
+            }));
+            let page = bed.vault.export(&key, request.unwrap()).await.unwrap();
+            assert_eq!(page.export.count, 2);
+            takers.push(key.actor_text());
+            bed.clock.advance(TimeDelta::seconds(1));
+        }
+        let accesses = audit.accesses().await;
+        assert_eq!(accesses.len(), 4, "{accesses:?}");
+        let live = accesses.iter().find(|one| one.path == "payments/live").unwrap();
+        assert_eq!(
+            (live.outcome.as_str(), live.delivery.as_deref(), live.version),
+            ("approved", Some("exported"), Some(2))
+        );
+        assert_eq!((&live.actor, live.agent_id), (&takers[1], None));
+        assert_eq!(live.source_ip.as_deref(), Some(HOME));
+        let exported = bed.audited().await;
+        let exported = exported.iter().filter(|action| action.contains(".exported"));
+        assert_eq!(exported.count(), 6, "two pages with two secrets each");
+
+        // Two who took it are two findings, and each names one.
+        let mut expected: Vec<_> = takers
+            .iter()
+            .map(|taker| pair("secret_honeytoken", &format!("{BAIT} {taker}")))
+            .collect();
+        expected.sort();
+        assert_eq!(audit.found().await, expected);
+        let findings = audit.findings().await;
+        for taker in &takers {
+            let finding = findings.iter().find(|one| one.subject.ends_with(taker)).unwrap();
+            assert!(finding.summary.contains(taker), "{}", finding.summary);
+            assert_eq!(finding.evidence.values["actor"], json!(taker));
+            assert_eq!(finding.evidence.values["path"], BAIT);
+        }
+        // It is no read, and counted nowhere.
+        for query in [
+            SummaryQuery::default(),
+            SummaryQuery {
+                path: Some("payments/live".to_owned()),
+                ..SummaryQuery::default()
+            },
+        ] {
+            let summary = audit.service.summary(&bed.manager(), &query).await.unwrap();
+            assert_eq!(
+                (summary.totals.approved, summary.pairs.len()),
+                (0, 0),
+                "{query:?}"
+            );
+        }
     }
 }

@@ -3,8 +3,11 @@
 use aim_core::Role;
 use aim_premium::access::honeytokens::{PostHoneytokens, Shape};
 
+use aim_testkit::seed_agent;
+use serde_json::{Value, json};
+
 use super::{Audit, HOME};
-use crate::{bed::Bed, pages::page_of};
+use crate::{bed::Bed, pages::page_of, wraps};
 
 #[actix_web::test]
 async fn the_pages_show_accesses_to_managers_and_honeytokens_to_administrators() {
@@ -47,6 +50,11 @@ async fn the_pages_show_accesses_to_managers_and_honeytokens_to_administrators()
         assert!(!html.contains("/secrets/honeytokens\""), "managers are not told");
         let (status, html) = page("manager", "/secrets/access?path=payments/1&outcome=&agent_id=").await;
         assert!(status == 200 && html.contains("chart-plot") && !html.contains("hr/a"));
+        let (_, html) = page("manager", "/secrets/access?since=2026-01-02T03:04:00.000Z").await;
+        assert!(
+            html.contains("data-time=\"2026-01-02T03:04:00.000Z\""),
+            "the browser shows it in its own time: {html}"
+        );
         let (_, html) = page("manager", "/secrets/access?path=payments/&outcome=denied").await;
         assert!(html.contains("No access fits these filters"));
         let (status, html) = page("manager", "/secrets/access/review").await;
@@ -111,6 +119,90 @@ async fn the_file_has_every_access_that_fits_and_runs_no_formula() {
             let (status, problem) = page_of(&bed, bed.organization, "manager", &target).await;
             let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
             assert_eq!((status, problem["field"].as_str()), (422, Some(field)), "{query}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_wrap_token_that_was_used_twice_is_told_on_the_page_of_its_secret_and_of_no_other() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        for path in ["payments/a_b", "payments/axb", "payments/a_b/c"] {
+            bed.put(path, "v").await;
+        }
+        let body = json!({"path": "payments/a_b", "reason": "the first start", "for_agent": bed.agent.id});
+        let view = wraps::made(&bed, body).await;
+        let agent = bed.as_agent();
+        wraps::unwrapped(&bed, &agent, &view.token).await.unwrap();
+        let _ = wraps::unwrapped(&bed, &agent, &view.token).await.unwrap_err();
+        audit.catch_up().await;
+        for (path, is_told) in [
+            ("payments/a_b", true),
+            ("payments/axb", false),
+            ("payments/a_b/c", false),
+        ] {
+            let target = format!("/secrets?path={path}");
+            let (status, html) = page_of(&bed, bed.organization, "manager", &target).await;
+            assert_eq!(status, 200);
+            assert_eq!(html.contains("Wrap token used twice"), is_told, "{path}");
+        }
+    }
+}
+
+/// The ids of the published SDK's list of reads.
+async fn sdk_reads(bed: &Bed, query: &str) -> Vec<String> {
+    let target = format!("/api/v1/secrets/audit?{query}");
+    let (status, body) = page_of(bed, bed.organization, "manager", &target).await;
+    assert_eq!(status, 200, "{body}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let entries = body["entries"].as_array().unwrap().iter();
+    entries
+        .map(|entry| entry["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[actix_web::test]
+async fn the_sdks_list_of_reads_is_the_same_however_far_the_follower_is() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        let other = seed_agent(&bed.kernel.store, bed.organization, "other").await;
+        bed.put("payments/payout", "v").await;
+        bed.grant("require_approval", "payments/payout").await;
+        let mut reads = Vec::new();
+        for round in 0..3 {
+            bed.clock.advance(chrono::TimeDelta::seconds(1));
+            reads.push(audit.read(&format!("hr/{round}")).await);
+            bed.clock.advance(chrono::TimeDelta::seconds(1));
+            let pending = audit.read("payments/payout").await;
+            let id = pending.reply.decision.id;
+            reads.push(pending);
+            bed.review(id, true).await;
+            // A later delivery is no read of its own.
+            bed.take_up("payments/payout", None, id).await.unwrap();
+            bed.clock.advance(chrono::TimeDelta::seconds(1));
+            reads.push(audit.read_by(&other, "payments/payout").await);
+            if round == 1 {
+                audit.catch_up().await;
+            }
+        }
+        let expected: Vec<String> = reads
+            .iter()
+            .rev()
+            .map(|read| read.reply.decision.id.to_string())
+            .collect();
+        for _ in 0..2 {
+            assert_eq!(sdk_reads(&bed, "").await, expected);
+            for offset in 0..10 {
+                let page = sdk_reads(&bed, &format!("limit=4&offset={offset}")).await;
+                let wanted: Vec<_> = expected.iter().skip(offset).take(4).cloned().collect();
+                assert_eq!(page, wanted, "{offset}");
+            }
+            let theirs = sdk_reads(&bed, &format!("agentId={}", other.id)).await;
+            let wanted: Vec<_> = expected.iter().step_by(3).cloned().collect();
+            assert_eq!(theirs, wanted);
+            let since = reads[4].reply.decision.created_at.to_text();
+            assert_eq!(sdk_reads(&bed, &format!("since={since}")).await, expected[..5]);
+            audit.catch_up().await;
         }
     }
 }

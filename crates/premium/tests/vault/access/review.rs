@@ -10,9 +10,10 @@ use aim_premium::access::{
 };
 use aim_testkit::seed_organization;
 use chrono::TimeDelta;
+use serde_json::json;
 
 use super::Audit;
-use crate::bed::{Bed, refused};
+use crate::bed::{Bed, at, refused, wish_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_that_nobody_reads_are_listed_and_young_ones_and_honeytokens_are_not() {
@@ -198,5 +199,67 @@ async fn retention_takes_what_is_old_and_not_what_is_held() {
                 assert_eq!(count, expected, "{table}");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_could_read_any_more_is_not_unused() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        for path in [
+            "payments/deleted",
+            "payments/destroyed",
+            "payments/there",
+            "payments/written",
+        ] {
+            bed.put(path, "v").await;
+        }
+        let end = bed.kernel.now() + TimeDelta::days(5);
+        let ending = json!({"kind": "api_key", "fields": {"value": "v"}, "expires_at": end});
+        bed.try_put("payments/ended", wish_of(ending)).await.unwrap();
+        for path in ["payments/deleted", "payments/written"] {
+            bed.vault.delete(&bed.manager(), at(path), None).await.unwrap();
+        }
+        bed.destroy("payments/destroyed", 1).await.unwrap();
+        bed.put("payments/written", "anew").await;
+        bed.clock.advance(TimeDelta::days(91));
+        audit.catch_up().await;
+        let list = audit
+            .service
+            .unused(&bed.manager(), &UnusedQuery::default())
+            .await
+            .unwrap();
+        let paths: Vec<_> = list.secrets.iter().map(|secret| secret.path.as_str()).collect();
+        assert_eq!(paths, ["payments/there", "payments/written"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_reads_elsewhere_does_not_hide_what_it_reads_by_a_grant() {
+    for bed in Bed::all().await {
+        let audit = Audit::of(&bed).await;
+        for number in 0..10 {
+            bed.put(&format!("payments/{number}"), "v").await;
+        }
+        for number in 0..4 {
+            audit.read(&format!("payments/{number}")).await;
+        }
+        audit.catch_up().await;
+        // As if it had read two thousand others, whose paths come first.
+        bed.database
+            .sql(
+                "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2000)
+                 INSERT INTO vault_access_pairs (org_id, path, agent_id, approved, denied, first_read_at, last_read_at,
+                   last_denied_at, hours_seen)
+                 SELECT p.org_id, 'logs/' || n, p.agent_id, 1, 0, p.first_read_at, p.last_read_at, NULL, 0
+                 FROM vault_access_pairs p, numbers WHERE p.path = 'payments/0'",
+            )
+            .await;
+        let list = audit
+            .service
+            .broad(&bed.manager(), &BroadQuery::default())
+            .await
+            .unwrap();
+        assert!(list.grants.is_empty(), "ten covered and four read: {list:?}");
     }
 }

@@ -1,0 +1,1 @@
+DROP INDEX vault_accesses_by_outcome_id;
