@@ -3,7 +3,10 @@
 use aim_core::{Actor, Code, Ctx, Id, Role};
 use aim_crypto::sealing::{RecipientKey, Sealed, WrapInfo, open};
 use aim_premium::{
-    secret_wraps::{SecretWraps, SecretWrapsService, WrapReply, WrapRequest, WrapView},
+    secret_wraps::{
+        SecretWraps, SecretWrapsService, WrapId, WrapList, WrapQuery, WrapReply, WrapRequest, WrapState,
+        WrapView,
+    },
     vault::reveals::model::RevealMode,
 };
 use aim_testkit::{seed_agent, seed_organization};
@@ -25,6 +28,10 @@ fn of_person(path: &str) -> WrapRequest {
 
 fn request(body: Value) -> WrapRequest {
     serde_json::from_value(body).unwrap()
+}
+
+fn id_of(view: &WrapView) -> WrapId {
+    view.wrap.wrap_id.parse().unwrap()
 }
 
 /// By an organisation's key, where values are shown for a reason.
@@ -262,6 +269,124 @@ async fn another_organisation_can_do_nothing_with_a_token() {
             unwrapped(&bed, &nobody(&bed), &view.token).await.is_ok(),
             "and has not used it up"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_listed_by_state_and_path_page_by_page_and_without_the_tokens() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        bed.put("payments/other", "two").await;
+        let wraps = service(&bed);
+        let body =
+            |path: &str, ttl: i64| json!({"path": path, "reason": "the first start", "ttl_seconds": ttl});
+        let mut views = Vec::new();
+        for (path, ttl) in [
+            ("payments/stripe", 60),
+            ("payments/stripe", 600),
+            ("payments/other", 600),
+            ("payments/stripe", 600),
+        ] {
+            // Ids of one moment have no order.
+            bed.clock.advance(TimeDelta::milliseconds(2));
+            views.push(made(&bed, body(path, ttl)).await);
+        }
+        let [expired, used, revoked, active] = views.as_slice() else {
+            panic!("four");
+        };
+        bed.clock.advance(TimeDelta::seconds(60));
+        let admin = bed.as_role(Role::Admin);
+        unwrapped(&bed, &nobody(&bed), &used.token).await.unwrap();
+        wraps.revoke(&admin, id_of(revoked)).await.unwrap();
+        let list = async |query: Value| {
+            let query = serde_json::from_value(query).unwrap();
+            wraps.list(&admin, query).await.unwrap()
+        };
+        let ids = |list: &WrapList| {
+            let found = list.wraps.iter().map(|listed| listed.wrap.wrap_id.clone());
+            found.collect::<Vec<_>>()
+        };
+        let all = list(json!({})).await;
+        let newest_first = [active, revoked, used, expired].map(|view| view.wrap.wrap_id.clone());
+        assert_eq!(ids(&all), newest_first);
+        let states: Vec<WrapState> = all.wraps.iter().map(|listed| listed.state).collect();
+        use WrapState::{Active, Expired, Revoked, Used};
+        assert_eq!(states, [Active, Revoked, Used, Expired]);
+        let text = serde_json::to_string(&all).unwrap();
+        assert!(views.iter().all(|view| !text.contains(&view.token)), "{text}");
+        for (state, view) in [
+            (Active, active),
+            (Revoked, revoked),
+            (Used, used),
+            (Expired, expired),
+        ] {
+            let found = list(json!({"state": state})).await;
+            assert_eq!(ids(&found), vec![view.wrap.wrap_id.clone()], "{state:?}");
+        }
+        let of_path = list(json!({"path": "payments/other"})).await;
+        assert_eq!(ids(&of_path), vec![revoked.wrap.wrap_id.clone()]);
+        let [listed] = of_path.wraps.as_slice() else {
+            panic!("one");
+        };
+        assert_eq!(listed.reason.as_deref(), Some("the first start"));
+        assert_eq!(listed.revoked_by.as_deref(), Some(admin.actor_text().as_str()));
+        assert_eq!((listed.used_at, listed.revoked_at), (None, Some(admin.now)));
+        let first = list(json!({"limit": 3})).await;
+        let rest = list(json!({"limit": 3, "cursor": first.next_cursor})).await;
+        assert_eq!([ids(&first), ids(&rest)].concat(), newest_first);
+        assert_eq!(rest.next_cursor, None);
+
+        let foreign = seed_organization(&bed.database.store).await.organization;
+        let theirs = bed.as_role_of(foreign, Role::Admin);
+        let found = wraps.list(&theirs, WrapQuery::default()).await.unwrap();
+        assert!(found.wraps.is_empty());
+        let agent = wraps.list(&bed.as_agent(), WrapQuery::default()).await;
+        assert_eq!(refused(agent).0, Code::Forbidden);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_an_unknown_one_and_what_ended_is_not_revoked() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let wraps = service(&bed);
+        let body = json!({"path": "payments/stripe", "reason": "the first start"});
+        let (view, other) = (made(&bed, body.clone()).await, made(&bed, body.clone()).await);
+        let (admin, nobody) = (bed.as_role(Role::Admin), nobody(&bed));
+        let foreign = seed_organization(&bed.database.store).await.organization;
+        let theirs = bed.as_role_of(foreign, Role::Admin);
+        let crossed = wraps.revoke(&theirs, id_of(&view)).await.unwrap_err();
+        let unknown = wraps
+            .revoke(&theirs, WrapId::generate(theirs.now))
+            .await
+            .unwrap_err();
+        assert_eq!((crossed.code, &crossed.detail), (Code::NotFound, &unknown.detail));
+        let by_agent = wraps.revoke(&bed.as_agent(), id_of(&view)).await;
+        assert_eq!(refused(by_agent).0, Code::Forbidden);
+        assert!(looked_up(&bed, &nobody, &view.token).await.is_ok());
+
+        wraps.revoke(&admin, id_of(&view)).await.unwrap();
+        for outcome in [
+            looked_up(&bed, &nobody, &view.token).await.map(|_| ()),
+            unwrapped(&bed, &nobody, &view.token).await.map(|_| ()),
+        ] {
+            assert_eq!(refused(outcome).0, Code::NotFound);
+        }
+        unwrapped(&bed, &nobody, &other.token).await.unwrap();
+        let late = made(&bed, body).await;
+        bed.clock.advance(TimeDelta::hours(1));
+        let admin = bed.as_role(Role::Admin);
+        for ended in [&view, &other, &late] {
+            assert_eq!(
+                refused(wraps.revoke(&admin, id_of(ended)).await).0,
+                Code::StateConflict
+            );
+        }
+        let audited = bed.audited().await;
+        let revoked = audited.iter().filter(|action| *action == "secret.wrap_revoked");
+        assert_eq!(revoked.count(), 1);
+        // No second use: a token that was revoked was not used.
+        assert!(!audited.iter().any(|action| action == "secret.wrap_reused"));
     }
 }
 
