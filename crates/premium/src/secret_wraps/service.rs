@@ -116,7 +116,8 @@ impl SecretWrapsService {
         }
         let reason = request.reason.clone();
         let by = Some((decision.agent_id, decision.id));
-        let made = self.make(ctx, path, ttl, &request, by, reason).await?;
+        let made = self.make(ctx, path.clone(), ttl, &request, by, reason).await;
+        let made = self.vault.delivered(ctx, &decision, &path, made).await?;
         Ok(WrapReply::Made(Box::new(made)))
     }
 
