@@ -1,7 +1,8 @@
 //! Wrap tokens: once, soon, for whom they were made, and a second use is noticed.
 
-use aim_core::{Actor, Code, Ctx, Id, Role};
+use aim_core::{Actor, AgentCredential, Code, Ctx, Id, Role, ctx::CredentialLimits};
 use aim_crypto::sealing::{RecipientKey, Sealed, WrapInfo, open};
+use aim_platform::NonceClaim;
 use aim_premium::{
     secret_wraps::{
         SecretWraps, SecretWrapsService, WrapId, WrapList, WrapQuery, WrapReply, WrapRequest, WrapState,
@@ -50,9 +51,18 @@ pub(crate) fn nobody(bed: &Bed) -> Ctx {
 }
 
 pub(crate) async fn unwrapped(bed: &Bed, ctx: &Ctx, token: &str) -> Result<Value, aim_core::Error> {
+    unwrapped_by(bed, ctx, (None, "rfc9421"), token).await
+}
+
+async fn unwrapped_by(
+    bed: &Bed,
+    ctx: &Ctx,
+    (nonce, scheme): (Option<NonceClaim>, &str),
+    token: &str,
+) -> Result<Value, aim_core::Error> {
     let key = RecipientKey::generate().unwrap();
     let body = serde_json::from_value(json!({"token": token, "seal_to": key.public_text()})).unwrap();
-    let reply = service(bed).unwrap(ctx, body).await?;
+    let reply = service(bed).unwrap(ctx, nonce, scheme, body).await?;
     let info = WrapInfo {
         organization: &bed.organization.to_string(),
         wrap: &reply.wrap.wrap_id,
@@ -66,7 +76,7 @@ pub(crate) async fn unwrapped(bed: &Bed, ctx: &Ctx, token: &str) -> Result<Value
 
 async fn looked_up(bed: &Bed, ctx: &Ctx, token: &str) -> Result<String, aim_core::Error> {
     let body = serde_json::from_value(json!({"token": token})).unwrap();
-    let found = service(bed).lookup(ctx, body).await?;
+    let found = service(bed).lookup(ctx, None, body).await?;
     Ok(found.creation_path)
 }
 
@@ -237,6 +247,113 @@ async fn a_token_for_one_agent_is_unknown_to_all_others() {
             );
         }
         assert!(unwrapped(&bed, &bed.as_agent(), &view.token).await.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_an_agent_takes_that_agents_own_signature_over_the_body() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let body = json!({"path": "payments/stripe", "reason": "the first start", "for_agent": bed.agent.id});
+        let view = made(&bed, body).await;
+        let mut by_a_key_for_programs = bed.as_agent();
+        by_a_key_for_programs.actor = Actor::Agent {
+            id: bed.agent.id,
+            credential: AgentCredential::Limited {
+                id: uuid::Uuid::from_u128(7),
+                capabilities: vec!["secret:read".to_owned()],
+                limits: CredentialLimits::default(),
+            },
+        };
+        for outcome in [
+            looked_up(&bed, &by_a_key_for_programs, &view.token)
+                .await
+                .map(|_| ()),
+            unwrapped(&bed, &by_a_key_for_programs, &view.token)
+                .await
+                .map(|_| ()),
+        ] {
+            assert_eq!(refused(outcome).0, Code::NotFound);
+        }
+        let agent = bed.as_agent();
+        let uncovered = unwrapped_by(&bed, &agent, (None, "sdk_header"), &view.token).await;
+        assert_eq!(refused(uncovered).0, Code::Forbidden);
+        assert!(unwrapped(&bed, &agent, &view.token).await.is_ok(), "not used up");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_is_sent_again_is_a_replay_and_no_second_use() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let body = json!({"path": "payments/stripe", "reason": "the first start", "for_agent": bed.agent.id});
+        let view = made(&bed, body).await;
+        let agent = bed.as_agent();
+        let nonce = |byte| NonceClaim {
+            organization: bed.organization,
+            digest: [byte; 16],
+            expires_at: bed.kernel.now() + TimeDelta::minutes(1),
+        };
+        let used = async |byte| unwrapped_by(&bed, &agent, (Some(nonce(byte)), "rfc9421"), &view.token).await;
+        assert!(used(1).await.is_ok());
+        for _ in 0..2 {
+            assert_eq!(refused(used(1).await).0, Code::SignatureReplayed);
+        }
+        assert!(!bed.audited().await.contains(&"secret.wrap_reused".to_owned()));
+        assert_eq!(refused(used(2).await).0, Code::WrapUsed);
+        assert!(bed.audited().await.contains(&"secret.wrap_reused".to_owned()));
+        let again = json!({"token": view.token});
+        for _ in 0..2 {
+            let again = serde_json::from_value(again.clone()).unwrap();
+            let looked = service(&bed).lookup(&agent, Some(nonce(2)), again).await;
+            assert_eq!(refused(looked).0, Code::SignatureReplayed);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agents_token_hands_over_only_what_the_agent_might_still_read() {
+    for bed in Bed::all().await {
+        for path in ["payments/stripe", "payments/other"] {
+            bed.put(path, "one").await;
+        }
+        let (agent, wraps) = (bed.as_agent(), service(&bed));
+        let wrapped = async |path: &str| {
+            let wish = request(json!({"path": path}));
+            let reply = wraps.wrap_for_agent(&agent, None, "rfc9421", wish).await;
+            let WrapReply::Made(view) = reply.unwrap() else {
+                panic!("approved");
+            };
+            view.token
+        };
+        let (kept, withdrawn) = (wrapped("payments/stripe").await, wrapped("payments/other").await);
+        let nobody = nobody(&bed);
+        let opens = async |token: &str, expected: bool| {
+            let outcome = looked_up(&bed, &nobody, token).await;
+            assert_eq!(outcome.is_ok(), expected, "{outcome:?}");
+            if !expected {
+                let outcome = unwrapped(&bed, &nobody, token).await;
+                assert_eq!(refused(outcome).0, Code::NotFound);
+            }
+        };
+        opens(&kept, true).await;
+        opens(&withdrawn, true).await;
+        bed.grant("deny", "payments/other").await;
+        opens(&kept, true).await;
+        opens(&withdrawn, false).await;
+        // What a person would have to approve by now, nobody has approved.
+        bed.grant("require_approval", "payments/stripe").await;
+        opens(&kept, false).await;
+        bed.database
+            .sql("DELETE FROM grants WHERE effect = 'require_approval'")
+            .await;
+        opens(&kept, true).await;
+        bed.database
+            .sql("UPDATE agent_keys SET revoked_at = created_at")
+            .await;
+        opens(&kept, false).await;
+        bed.database.sql("UPDATE agent_keys SET revoked_at = NULL").await;
+        assert!(unwrapped(&bed, &nobody, &kept).await.is_ok(), "not used up");
     }
 }
 
