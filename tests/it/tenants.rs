@@ -626,6 +626,7 @@ impl Handles {
             agent,
             value,
             key_token,
+            wrap,
             ..
         } = self;
         [
@@ -640,6 +641,11 @@ impl Handles {
                 "POST",
                 "agent-api-keys/recognise".to_owned(),
                 Some(json!({"token": key_token})),
+            ),
+            (
+                "POST",
+                "agent-api-keys/recognise".to_owned(),
+                Some(json!({"token": wrap})),
             ),
             (
                 "POST",

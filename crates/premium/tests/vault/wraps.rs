@@ -4,6 +4,7 @@ use aim_core::{Actor, AgentCredential, Code, Ctx, Id, Role, ctx::CredentialLimit
 use aim_crypto::sealing::{RecipientKey, Sealed, WrapInfo, open};
 use aim_platform::NonceClaim;
 use aim_premium::{
+    agent_api_keys::AgentApiKeyService,
     secret_wraps::{
         SecretWraps, SecretWrapsService, WrapId, WrapList, WrapQuery, WrapReply, WrapRequest, WrapState,
         WrapView,
@@ -651,5 +652,40 @@ async fn a_person_who_makes_tokens_signed_in_lately_and_makes_not_too_many() {
                 .await
                 .is_ok()
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_found_is_recognised_by_its_organisation_alone() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let view = made(
+            &bed,
+            json!({"path": "payments/stripe", "reason": "the first start"}),
+        )
+        .await;
+        let keys = AgentApiKeyService::new(&bed.kernel);
+        let recognised = async |organization, token: &str| {
+            let wanted = serde_json::from_value(json!({"token": token})).unwrap();
+            let ctx = bed.as_role_of(organization, Role::Manager);
+            keys.recognise(&ctx, wanted).await.unwrap()
+        };
+        let found = recognised(bed.organization, &view.token).await;
+        assert_eq!((found.known, found.kind.as_deref()), (true, Some("wrap_token")));
+        assert!(found.verdict.contains("revoke it"), "{}", found.verdict);
+        let wrap = found.wrap.unwrap();
+        assert_eq!((wrap.id, wrap.state), (id_of(&view), WrapState::Active));
+
+        let unknown =
+            aim_crypto::token::IssuedToken::generate(aim_crypto::token::TokenKind::Long("aim_wrap_"));
+        let unknown = recognised(bed.organization, unknown.unwrap().text().expose()).await;
+        assert_eq!((unknown.well_formed, unknown.known), (true, false));
+        let foreign = seed_organization(&bed.database.store).await.organization;
+        assert_eq!(recognised(foreign, &view.token).await, unknown);
+
+        unwrapped(&bed, &nobody(&bed), &view.token).await.unwrap();
+        let used = recognised(bed.organization, &view.token).await;
+        assert_eq!(used.wrap.unwrap().state, WrapState::Used);
+        assert!(used.verdict.contains("rotate the secret"), "{}", used.verdict);
     }
 }
