@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     catalogue,
+    matrix::{Route, premium_routes},
     process::{Door, Installation},
 };
 
@@ -24,68 +25,6 @@ const FINISHED: &str = "AIM_DIST";
 
 /// The crates that only the premium edition has.
 const PREMIUM_CRATES: &[&str] = &["aim-premium"];
-
-/// The paths that only the premium edition has, by methods.
-const PREMIUM_PATHS: &[(Method, &str)] = &[
-    (Method::GET, "/api/v1/agents/{id}/api-keys"),
-    (Method::POST, "/api/v1/agents/{id}/api-keys"),
-    (Method::DELETE, "/api/v1/agents/{id}/api-keys/{key_id}"),
-    (Method::POST, "/api/v1/vault/reads"),
-    (Method::GET, "/api/v1/vault/status"),
-    (Method::POST, "/api/v1/vault/unseal"),
-    (Method::POST, "/api/v1/vault/seal"),
-    (Method::POST, "/api/v1/vault/rekey"),
-    (Method::GET, "/api/v1/vault/keys"),
-    (Method::POST, "/api/v1/vault/keys/rotate"),
-    (Method::GET, "/api/v1/vault/secrets"),
-    (Method::GET, "/api/v1/vault/secrets/{path}"),
-    (Method::PUT, "/api/v1/vault/secrets/{path}"),
-    (Method::DELETE, "/api/v1/vault/secrets/{path}"),
-    (Method::POST, "/api/v1/vault/undelete"),
-    (Method::POST, "/api/v1/vault/destroy"),
-    (Method::POST, "/api/v1/vault/rollback"),
-    (Method::POST, "/api/v1/vault/find-value"),
-    (Method::POST, "/api/v1/agents/{id}/api-keys/{key_id}/rotate"),
-    (Method::GET, "/api/v1/agent-api-keys"),
-    (Method::POST, "/api/v1/agent-api-keys/recognise"),
-    (Method::POST, "/api/v1/vault/writes"),
-    (Method::POST, "/api/v1/vault/lists"),
-    (Method::GET, "/api/v1/vault/reveal-settings"),
-    (Method::PUT, "/api/v1/vault/reveal-settings"),
-    (Method::POST, "/api/v1/vault/reveal"),
-    (Method::GET, "/api/v1/vault/reveals"),
-    (Method::GET, "/api/v1/vault/reveals/{id}"),
-    (Method::POST, "/api/v1/vault/reveals/{id}/approve"),
-    (Method::POST, "/api/v1/vault/reveals/{id}/reject"),
-    (Method::POST, "/api/v1/vault/reveals/{id}/take"),
-    (Method::GET, "/api/v1/vault/access"),
-    (Method::GET, "/api/v1/vault/access/summary"),
-    (Method::GET, "/api/v1/vault/access/unused"),
-    (Method::GET, "/api/v1/vault/access/broad-grants"),
-    (Method::GET, "/api/v1/vault/access/thresholds"),
-    (Method::PUT, "/api/v1/vault/access/thresholds"),
-    (Method::GET, "/api/v1/vault/honeytokens"),
-    (Method::POST, "/api/v1/vault/honeytokens"),
-    (Method::DELETE, "/api/v1/vault/honeytokens/{path}"),
-    (Method::POST, "/api/v1/secrets/resolve"),
-    (Method::POST, "/api/v1/secrets/namespaces"),
-    (Method::GET, "/api/v1/secrets/namespaces"),
-    (Method::GET, "/api/v1/secrets/namespaces/{id}"),
-    (Method::DELETE, "/api/v1/secrets/namespaces/{id}"),
-    (Method::POST, "/api/v1/secrets/namespaces/{id}/credentials"),
-    (Method::POST, "/api/v1/secrets/namespaces/{id}/rotate"),
-    (Method::GET, "/api/v1/secrets/audit"),
-    (Method::POST, "/api/v1/vault/wrap"),
-    (Method::POST, "/api/v1/vault/wrap/lookup"),
-    (Method::POST, "/api/v1/vault/wrap/unwrap"),
-    (Method::GET, "/api/v1/vault/changes"),
-    (Method::GET, "/api/v1/vault/diff"),
-    (Method::GET, "/api/v1/vault/at"),
-    (Method::POST, "/api/v1/vault/restore"),
-    (Method::POST, "/api/v1/vault/import"),
-    (Method::POST, "/api/v1/vault/export"),
-    (Method::POST, "/api/v1/vault/refresh"),
-];
 
 fn is_premium() -> bool {
     composition::edition_name() == "premium"
@@ -191,8 +130,8 @@ async fn premium_paths_and_tables_are_there_exactly_in_the_premium_edition() {
         let agent = app.agent("reader", &["db:read"]).await;
         let document = app.document().await;
         let member = app.user(Role::Manager).await;
-        for (method, path) in PREMIUM_PATHS {
-            let described = document["paths"][*path].is_object();
+        for Route { method, path, .. } in premium_routes() {
+            let described = document["paths"][path].is_object();
             assert_eq!(described, is_premium(), "{path} in the OpenAPI document");
             let target = path
                 .replace("{path}", "payments/stripe/live")
@@ -383,10 +322,10 @@ fn each_binary_says_which_edition_it_is_and_the_community_help_lacks_premium() {
     assert!(says(&community, &["--version"]).contains("community"));
     assert!(says(&premium, &["--version"]).contains("premium"));
     assert!(!says(&community, &["--help"]).to_lowercase().contains("premium"));
-    for (method, path) in PREMIUM_PATHS {
+    for Route { method, path, .. } in premium_routes() {
         let described = |binary: &Path| {
             let document: Value = serde_json::from_str(&says(binary, &["openapi"])).unwrap();
-            document["paths"][*path][method.as_str().to_lowercase()].is_object()
+            document["paths"][path][method.as_str().to_lowercase()].is_object()
         };
         assert!(!described(&community), "{method} {path}");
         assert!(described(&premium), "{method} {path}");

@@ -13,6 +13,8 @@
 mod canary;
 mod catalogue;
 mod crash;
+#[cfg(feature = "premium")]
+mod deliveries;
 mod disk_full;
 mod docs;
 mod editions;

@@ -133,6 +133,12 @@ async fn fill_the_other_lists(busy: &Busy<'_>, mark: &str) {
         let _ = administrator.put(settings, &mode).await.expect(200);
         let ask = json!({"path": format!("{mark}-secrets/key"), "reason": format!("{mark}-reason to look")});
         let _ = administrator.post("/api/v1/vault/reveal", &ask).await.expect(202);
+        let wrap = json!({
+            "path": format!("{mark}-secrets/key"),
+            "reason": format!("{mark}-reason to wrap"),
+            "for_agent": busy.agent.id,
+        });
+        let _ = administrator.post("/api/v1/vault/wrap", &wrap).await.expect(201);
         let key = json!({"name": format!("{mark}-agent-key"), "capabilities": ["db:read"]});
         let _ = administrator
             .post(&busy.agent.path("/api-keys"), &key)
@@ -434,6 +440,7 @@ struct Handles {
     namespace: String,
     reveal: String,
     wrap: String,
+    wrap_id: String,
     bait: String,
     value: String,
 }
@@ -477,6 +484,7 @@ impl Handles {
             namespace: namespace.member("id"),
             reveal: reveal["reveal"]["id"].as_str().unwrap().to_owned(),
             wrap: wrap.member("token"),
+            wrap_id: wrap.member("wrap_id"),
             bait,
             value: "beta-value of the vault".to_owned(),
         }
@@ -498,6 +506,7 @@ impl Handles {
             namespace: id(),
             reveal: id(),
             wrap: token(TokenKind::Long("aim_wrap_")),
+            wrap_id: id(),
             bait: "payments/no-such12".to_owned(),
             value: "a value that nobody has".to_owned(),
         }
@@ -514,6 +523,7 @@ impl Handles {
             &self.key,
             &self.namespace,
             &self.reveal,
+            &self.wrap_id,
         ]
         .into_iter()
         .enumerate()
@@ -532,6 +542,7 @@ impl Handles {
             namespace,
             reveal,
             wrap,
+            wrap_id,
             bait,
             ..
         } = self;
@@ -571,6 +582,7 @@ impl Handles {
                 Some(json!({"token": wrap})),
             ),
             ("POST", "vault/wrap/unwrap".to_owned(), Some(unwrap)),
+            ("DELETE", format!("vault/wraps/{wrap_id}"), None),
             ("GET", format!("vault/reveals/{reveal}"), None),
             ("POST", format!("vault/reveals/{reveal}/approve"), Some(json!({}))),
             ("POST", format!("vault/reveals/{reveal}/reject"), Some(json!({}))),
@@ -614,6 +626,7 @@ impl Handles {
             agent,
             value,
             key_token,
+            wrap,
             ..
         } = self;
         [
@@ -621,12 +634,18 @@ impl Handles {
             ("GET", format!("vault/access?agent_id={agent}"), None),
             ("GET", format!("vault/access/summary?path={path}"), None),
             ("GET", format!("vault/reveals?path={path}"), None),
+            ("GET", format!("vault/wraps?path={path}"), None),
             ("GET", format!("vault/secrets?prefix={path}"), None),
             ("GET", format!("agent-api-keys?agent_id={agent}"), None),
             (
                 "POST",
                 "agent-api-keys/recognise".to_owned(),
                 Some(json!({"token": key_token})),
+            ),
+            (
+                "POST",
+                "agent-api-keys/recognise".to_owned(),
+                Some(json!({"token": wrap})),
             ),
             (
                 "POST",

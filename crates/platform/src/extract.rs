@@ -81,8 +81,9 @@ fn is_elsewhere(credential: &AgentCredential) -> bool {
     }
 }
 
-/// A replay, the use of a key that has ended and of a credential where it may not be used leave evidence.
-async fn note_refusal(kernel: &Kernel, ctx: &Ctx, code: Code) {
+/// A replay, the use of a key that has ended and of a credential where it may not be used leave evidence. For acts that use up
+/// a signature in their own transaction; the extractors do it for all others.
+pub async fn note_refusal(kernel: &Kernel, ctx: &Ctx, code: Code) {
     let aim_core::Actor::Agent { id, credential } = &ctx.actor else {
         return;
     };
@@ -221,6 +222,10 @@ impl FromRequest for SignedAgent {
 pub struct Anyone {
     /// The context; its actor is anonymous and its organisation nil unless valid credentials came along.
     pub ctx: Ctx,
+    /// What an act for the agent that signed must claim; none for all others.
+    pub nonce: Option<NonceClaim>,
+    /// How the caller proved itself; empty for whoever did not.
+    pub scheme: &'static str,
 }
 
 impl FromRequest for Anyone {
@@ -229,8 +234,16 @@ impl FromRequest for Anyone {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let found = match authenticated(request) {
-            Ok((ctx, _)) => Ok(Self { ctx }),
-            Err(_) => crate::shell::context_of(request).map(|ctx| Self { ctx }),
+            Ok((ctx, caller)) => Ok(Self {
+                ctx,
+                nonce: caller.nonce,
+                scheme: caller.scheme,
+            }),
+            Err(_) => crate::shell::context_of(request).map(|ctx| Self {
+                ctx,
+                nonce: None,
+                scheme: "",
+            }),
         };
         std::future::ready(found.map_err(ApiError::from))
     }

@@ -407,7 +407,13 @@ async fn vault_case(tenant: TenantOf<'_>, path: &str, method: &Method) -> (Vec<S
             }
             (Vec::new(), Some(body))
         }
-        (_, "vault/diff" | "vault/at") => (Vec::new(), None),
+        (_, "vault/wraps/{id}") => {
+            let wish = json!({"path": at, "reason": "a test of who may revoke"});
+            let key = tenant.api_key(Role::Admin).await;
+            let wrapped = key.post("/api/v1/vault/wrap", &wish).await;
+            (vec![wrapped.member("wrap_id")], None)
+        }
+        (_, "vault/diff" | "vault/at" | "vault/wraps") => (Vec::new(), None),
         (_, "vault/restore") => {
             let now = tenant.app().now();
             (Vec::new(), Some(json!({"prefix": at, "at": now})))

@@ -14,11 +14,11 @@ use aim_core::Role;
 use aim_tests::{Answer, TestApp};
 use serde_json::Value;
 
-pub(crate) use self::routes::{Who, routes};
+pub(crate) use self::routes::{Route, Who, premium_routes, routes};
 use self::{
     callers::{Kind, World},
     cases::Case,
-    routes::{Expected, Route},
+    routes::Expected,
 };
 
 const ADMINISTRATOR: Kind = Kind::User(Role::Admin);

@@ -239,23 +239,17 @@ pub fn routes(premium: bool) -> Vec<Route> {
     table.extend(monitoring());
     table.extend(compatibility());
     if premium {
-        table.extend([
-            get("/api/v1/agents/{id}/api-keys", people("agent_api_keys:read")),
-            post(
-                "/api/v1/agents/{id}/api-keys",
-                people("agent_api_keys:write"),
-                201,
-            ),
-            delete(
-                "/api/v1/agents/{id}/api-keys/{key_id}",
-                people("agent_api_keys:write"),
-            ),
-        ]);
-        table.extend(vault());
-        table.extend(agent_keys_and_reveals());
-        table.extend(accesses_to_secrets());
-        table.extend(clients_of_the_vault());
+        table.extend(premium_routes());
     }
+    table
+}
+
+/// What only the premium edition has.
+pub fn premium_routes() -> Vec<Route> {
+    let mut table = vault();
+    table.extend(agent_keys_and_reveals());
+    table.extend(accesses_to_secrets());
+    table.extend(clients_of_the_vault());
     table
 }
 
@@ -324,6 +318,16 @@ fn vault() -> Vec<Route> {
 fn agent_keys_and_reveals() -> Vec<Route> {
     let reveal = || Who::Users(needs("secrets:reveal"));
     vec![
+        get("/api/v1/agents/{id}/api-keys", people("agent_api_keys:read")),
+        post(
+            "/api/v1/agents/{id}/api-keys",
+            people("agent_api_keys:write"),
+            201,
+        ),
+        delete(
+            "/api/v1/agents/{id}/api-keys/{key_id}",
+            people("agent_api_keys:write"),
+        ),
         post(
             "/api/v1/agents/{id}/api-keys/{key_id}/rotate",
             people("agent_api_keys:write"),
@@ -373,6 +377,8 @@ fn clients_of_the_vault() -> Vec<Route> {
         // The token is the credential; what it does for others than its organisation is tested beside the vault.
         post("/api/v1/vault/wrap/lookup", Who::Everybody, 200),
         post("/api/v1/vault/wrap/unwrap", Who::Everybody, 200),
+        get("/api/v1/vault/wraps", people("secrets:wrap")),
+        delete("/api/v1/vault/wraps/{id}", people("secrets:wrap")),
         get("/api/v1/vault/changes", Who::Agents),
     ]
 }

@@ -216,6 +216,14 @@ fn shown(command: &KeyCommand, answer: &Value) -> String {
                     text(key, "last_used_from")
                 ));
             }
+            if let Some(wrap) = answer.get("wrap").filter(|wrap| wrap.is_object()) {
+                said.push_str(&format!(
+                    "\n{}, id {}, good until {}",
+                    text(wrap, "state"),
+                    text(wrap, "id"),
+                    text(wrap, "expires_at")
+                ));
+            }
             said
         }
         // The token alone, so that it can be piped to where it belongs.

@@ -18,11 +18,16 @@ use super::{
     service::{AgentApiKeyService, refuse_agents},
     store,
 };
-use crate::vault::kinds::SecretValue;
+use crate::{
+    secret_wraps::{self, TOKEN_KIND as WRAP_TOKEN_KIND, WrapId, WrapState},
+    vault::kinds::SecretValue,
+};
 
 /// The expression by which scanners find agent-scoped keys. The last six characters are the CRC-32 of all before them, in
 /// base62 (`0-9A-Za-z`), most significant digit first.
 pub const SCANNER_EXPRESSION: &str = r"\baim_agent_[0-9A-Za-z]{38}\b";
+/// What a wrap token is called here.
+const WRAP_TOKEN: &str = "wrap_token";
 /// The longest text that is looked at, in bytes.
 const LONGEST: usize = 512;
 
@@ -46,14 +51,28 @@ impl fmt::Debug for RecogniseToken {
 pub struct Recognition {
     /// Whether it has the form of a key of AIM's, and its checksum fits.
     pub well_formed: bool,
-    /// What such a key is for: `agent_api_key`, `organization_api_key`, `session` or `setup`; null if it is none.
+    /// What such a key is for: `agent_api_key`, `wrap_token`, `organization_api_key`, `session` or `setup`; null if it is none.
     pub kind: Option<String>,
-    /// Whether it is an agent-scoped key of this organisation. Keys of other kinds are not looked up here.
+    /// Whether it is an agent-scoped key or a wrap token of this organisation. Keys of other kinds are not looked up here.
     pub known: bool,
     /// In words.
     pub verdict: String,
     /// The key, if it is known.
     pub key: Option<RecognisedKey>,
+    /// The wrap token, if it is known. Whoever may make such tokens can revoke it by its id.
+    pub wrap: Option<RecognisedWrap>,
+}
+
+/// A wrap token that was recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecognisedWrap {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: WrapId,
+    /// What it is worth now.
+    pub state: WrapState,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
 }
 
 /// A key that was recognised.
@@ -93,12 +112,13 @@ impl AgentApiKeyService {
                 format!("send the text that was found, 1 to {LONGEST} bytes"),
             ));
         }
-        let parsed = ParsedToken::parse_with(text, &[TOKEN_KIND]);
+        let parsed = ParsedToken::parse_with(text, &[TOKEN_KIND, WRAP_TOKEN_KIND]);
         let (kind, digest, malformed) = match &parsed {
             Ok(token) => {
-                let ours = token.kind() == TOKEN_KIND;
+                let kind = token.kind();
+                let ours = kind == TOKEN_KIND || kind == WRAP_TOKEN_KIND;
                 let digest = ours.then(|| token.digest(&self.kernel.pepper));
-                (Some(kind_text(token.kind())), digest, String::new())
+                (Some(kind_text(kind)), digest, String::new())
             }
             Err(error) => (None, None, format!("this is no key of AIM's: {error}")),
         };
@@ -106,10 +126,18 @@ impl AgentApiKeyService {
         self.kernel
             .store
             .write(ctx.organization, move |db| {
-                let row = match &digest {
-                    Some(digest) => store::by_digest_of(db, ctx.organization, digest)?,
-                    None => None,
+                let (row, wrap) = match &digest {
+                    Some(digest) if kind == Some(WRAP_TOKEN) => {
+                        (None, secret_wraps::known(db, ctx.organization, digest)?)
+                    }
+                    Some(digest) => (store::by_digest_of(db, ctx.organization, digest)?, None),
+                    None => (None, None),
                 };
+                let wrap = wrap.map(|wrap| RecognisedWrap {
+                    id: wrap.id,
+                    state: wrap.state_at(ctx.now),
+                    expires_at: wrap.expires_at,
+                });
                 let key = match row {
                     Some(row) => {
                         let agent = store::agent(db, ctx.organization, row.agent_id)?;
@@ -126,20 +154,29 @@ impl AgentApiKeyService {
                     }
                     None => None,
                 };
+                let known = key.is_some() || wrap.is_some();
                 // Asking is an act of its own: who holds keys that are not theirs shall be seen.
                 let mut entry = Entry::event(&ctx, "agent_api_key.recognised")
-                    .outcome(if key.is_some() { "found" } else { "not_found" })
+                    .outcome(if known { "found" } else { "not_found" })
                     .facts(json!({"kind": kind, "well_formed": kind.is_some()}));
                 if let Some(key) = &key {
                     entry = entry.agent(key.agent_id).target("agent_api_key", key.id);
                 }
+                if let Some(wrap) = &wrap {
+                    entry = entry.target("secret_wrap", wrap.id);
+                }
                 aim_audit::append(db, vec![entry])?;
+                let verdict = match &wrap {
+                    Some(wrap) => verdict_of_wrap(wrap.state).to_owned(),
+                    None => verdict(kind, key.as_ref(), &malformed),
+                };
                 Ok(Recognition {
                     well_formed: kind.is_some(),
                     kind: kind.map(str::to_owned),
-                    known: key.is_some(),
-                    verdict: verdict(kind, key.as_ref(), &malformed),
+                    known,
+                    verdict,
                     key,
+                    wrap,
                 })
             })
             .await
@@ -151,7 +188,22 @@ fn kind_text(kind: TokenKind) -> &'static str {
         TokenKind::OrganizationKey => "organization_api_key",
         TokenKind::Session => "session",
         TokenKind::SetUp => "setup",
+        WRAP_TOKEN_KIND => WRAP_TOKEN,
         _ => "agent_api_key",
+    }
+}
+
+fn verdict_of_wrap(state: WrapState) -> &'static str {
+    match state {
+        WrapState::Active => {
+            "this is a wrap token of this organisation, and it hands a secret over to whoever it is for: revoke it"
+        }
+        WrapState::Used => {
+            "this is a wrap token of this organisation, and it was used: if not by whom it was meant for, rotate the secret"
+        }
+        WrapState::Revoked | WrapState::Expired => {
+            "this is a wrap token of this organisation, and it hands nothing over any more"
+        }
     }
 }
 
@@ -168,6 +220,10 @@ fn verdict(kind: Option<&str>, key: Option<&RecognisedKey>, malformed: &str) -> 
         },
         (Some("agent_api_key"), None) => {
             "well formed, its checksum fits, and this organisation has no such key".to_owned()
+        }
+        (Some(WRAP_TOKEN), None) => {
+            "well formed, its checksum fits, and this organisation knows no such wrap token: it has none, or it ended more than a day ago"
+                .to_owned()
         }
         (Some(kind), None) => format!("well formed, a key of the kind {kind}, which is not looked up here"),
     }

@@ -23,7 +23,7 @@ use super::{
     service::SdkSecretsService,
     store::{self, NamespaceRow},
 };
-use crate::vault::Delivery;
+use crate::vault::{Delivery, path::SecretPath};
 
 /// The longest nonce; the SDK's has 67 characters.
 const MAX_NONCE: usize = 100;
@@ -34,6 +34,14 @@ struct Proven {
     key: PublicKey,
     namespace: Option<NamespaceRow>,
     claim: NonceClaim,
+}
+
+/// A credential that is sealed.
+struct Handed {
+    blob: String,
+    ephemeral: String,
+    version: i64,
+    url_patterns: Vec<String>,
 }
 
 impl SdkSecretsService {
@@ -72,19 +80,38 @@ impl SdkSecretsService {
         if decided.status != "approved" {
             return Ok(ResolveReply::without(decided));
         }
-        let namespace = proven
-            .namespace
-            .ok_or_else(|| Error::new(Code::NotFound, "the agent has no namespace of this name"))?;
-        let (secret, plaintext) = self.vault.open_allowed(ctx, path, None).await?;
-        let (blob, ephemeral) = sealed(&proven.key, &plaintext)?;
+        let handed = self
+            .hand_over(ctx, &path, &proven.key, proven.namespace.as_ref())
+            .await;
+        let handed = self.vault.delivered(ctx, &decided, &path, handed).await?;
         Ok(ResolveReply {
-            encrypted_blob: Some(blob),
-            ephemeral_pub_key: Some(ephemeral),
+            encrypted_blob: Some(handed.blob),
+            ephemeral_pub_key: Some(handed.ephemeral),
             encryption_alg: Some(ALGORITHM),
-            version: Some(secret.version),
-            url_patterns: Some(namespace.url_patterns.strings()),
+            version: Some(handed.version),
+            url_patterns: Some(handed.url_patterns),
             error: None,
             decision: decided,
+        })
+    }
+
+    /// Opens the credential and seals it to the registered key.
+    async fn hand_over(
+        &self,
+        ctx: &Ctx,
+        path: &SecretPath,
+        key: &PublicKey,
+        namespace: Option<&NamespaceRow>,
+    ) -> Result<Handed> {
+        let namespace =
+            namespace.ok_or_else(|| Error::new(Code::NotFound, "the agent has no namespace of this name"))?;
+        let (secret, plaintext) = self.vault.open_allowed(ctx, path.clone(), None).await?;
+        let (blob, ephemeral) = sealed(key, &plaintext)?;
+        Ok(Handed {
+            blob,
+            ephemeral,
+            version: secret.version,
+            url_patterns: namespace.url_patterns.strings(),
         })
     }
 

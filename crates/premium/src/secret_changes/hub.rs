@@ -1,5 +1,5 @@
-//! One reader of the log a node, while somebody listens; and the listeners' queues. All of it is bounded: the listeners, their
-//! queues, and the paths that are remembered of each.
+//! One reader of the log a node, while somebody listens. All of it is bounded: the listeners, their queues, and the paths that
+//! are remembered of each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,54 +22,27 @@ use futures_util::stream::{self, Stream};
 use tokio::sync::mpsc;
 
 use super::{
-    HEARTBEAT, frames,
-    notices::{Notice, notice},
+    BOUND, HEARTBEAT, frames,
+    listeners::{ENDED, LAGGED, Listener, QUEUE, STOPPING, State, note, send},
+    notices::{Notice, is_for_all, notice},
     store,
 };
 
 /// How often the log is looked at: half of what is promised.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = match BOUND.checked_div(2) {
+    Some(half) => half,
+    None => BOUND,
+};
 /// The most records of one look.
 const BATCH: i64 = 1_000;
-/// How many events somebody may be behind.
-const QUEUE: usize = 256;
 /// How many looks apart it is checked who may still listen: 10 seconds.
 const CHECK: u32 = 40;
 /// The most listeners of a node, and of one agent on it.
 const MOST_LISTENERS: usize = 10_000;
 const MOST_OF_AGENT: usize = 50;
-/// The most paths that are remembered of a listener.
-const MOST_PATHS: usize = 10_000;
 /// How far back, and how many of its reads, count as read by an agent that comes.
 const READ_WITHIN: TimeDelta = TimeDelta::days(1);
 const MOST_READS: i64 = 10_000;
-
-/// Why somebody's events end.
-const ENDED: u8 = 1;
-const LAGGED: u8 = 2;
-const STOPPING: u8 = 3;
-
-struct Listener {
-    organization: OrganizationId,
-    agent: AgentId,
-    actor: Actor,
-    queue: mpsc::Sender<Bytes>,
-    ended: Arc<AtomicU8>,
-    /// The first index that concerns it.
-    from: i64,
-    /// What it has read.
-    paths: HashSet<String>,
-    /// Changes that came before it was known what it had read; none once that is known.
-    held: Option<Vec<(String, Bytes)>>,
-}
-
-#[derive(Default)]
-struct State {
-    listeners: HashMap<u64, Listener>,
-    last_id: u64,
-    /// The index that is read next, while somebody reads.
-    next: Option<i64>,
-}
 
 struct Inner {
     kernel: Kernel,
@@ -130,10 +103,6 @@ impl Listening {
             Some((Ok(bytes), listening))
         })
     }
-}
-
-fn note(state: &State) {
-    metrics::gauge!("aim_secret_change_listeners").set(state.listeners.len() as f64);
 }
 
 impl Hub {
@@ -224,14 +193,8 @@ impl Hub {
             })
             .await?;
         let mut state = self.state();
-        if let Some(listener) = state.listeners.get_mut(&id) {
-            listener.paths.extend(read.into_iter().take(MOST_PATHS));
-            for (path, bytes) in listener.held.take().unwrap_or_default() {
-                if listener.paths.contains(&path) && listener.queue.try_send(bytes).is_err() {
-                    listener.ended.store(LAGGED, Ordering::Release);
-                }
-            }
-        }
+        state.settle(id, read);
+        note(&state);
         drop(state);
         Ok(listening)
     }
@@ -303,7 +266,7 @@ impl Hub {
             };
             let notices: Vec<(i64, OrganizationId, Notice)> = records
                 .iter()
-                .filter(|record| listening.contains(&record.org_id))
+                .filter(|record| is_for_all(record) || listening.contains(&record.org_id))
                 .filter_map(|record| notice(record).map(|(org, notice)| (record.leaf_index, org, notice)))
                 .collect();
             let reads = self.read_paths(&notices).await?;
@@ -412,70 +375,5 @@ impl Hub {
         });
         note(&state);
         Ok(())
-    }
-}
-
-impl State {
-    /// Notes that an agent has read a secret.
-    fn remember(&mut self, organization: OrganizationId, agent: AgentId, path: &str) {
-        self.listeners.retain(|_, listener| {
-            if listener.organization != organization || listener.agent != agent {
-                return true;
-            }
-            if listener.paths.len() >= MOST_PATHS && !listener.paths.contains(path) {
-                // Nothing is kept that could not be taken back: it begins anew.
-                listener.paths.clear();
-                if !send(listener, frames::revoked("reads")) {
-                    return false;
-                }
-            }
-            listener.paths.insert(path.to_owned());
-            true
-        });
-    }
-
-    fn tell(&mut self, index: i64, organization: OrganizationId, notice: &Notice) {
-        self.listeners.retain(|_, listener| {
-            if listener.organization != organization || index < listener.from {
-                return true;
-            }
-            match notice {
-                Notice::Changed {
-                    path,
-                    version,
-                    change,
-                } => {
-                    let bytes = frames::secret(path, *version, change);
-                    if let Some(held) = &mut listener.held {
-                        held.push((path.clone(), bytes));
-                        return held.len() <= QUEUE;
-                    }
-                    !listener.paths.contains(path) || send(listener, bytes)
-                }
-                Notice::Everybody { reason } => send(listener, frames::revoked(reason)),
-                Notice::Agent { agent, reason, ends } if *agent == listener.agent => {
-                    if *ends {
-                        // The words may not fit any more; the end of the stream says the same.
-                        let _ = listener.queue.try_send(frames::revoked(reason));
-                        listener.ended.store(ENDED, Ordering::Release);
-                        return false;
-                    }
-                    send(listener, frames::revoked(reason))
-                }
-                Notice::Agent { .. } | Notice::Read { .. } | Notice::TookUp { .. } => true,
-            }
-        });
-    }
-}
-
-/// Queues bytes. `false`: there is no room any more, or nobody.
-fn send(listener: &Listener, bytes: Bytes) -> bool {
-    match listener.queue.try_send(bytes) {
-        Ok(()) => true,
-        Err(mpsc::error::TrySendError::Full(_)) => {
-            listener.ended.store(LAGGED, Ordering::Release);
-            false
-        }
-        Err(mpsc::error::TrySendError::Closed(_)) => false,
     }
 }

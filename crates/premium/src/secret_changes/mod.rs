@@ -7,6 +7,7 @@
 
 mod frames;
 mod hub;
+mod listeners;
 mod notices;
 mod routes;
 mod store;

@@ -25,6 +25,8 @@ pub(super) enum Notice {
     },
     /// What all agents may read has changed.
     Everybody { reason: &'static str },
+    /// Nobody reads anything, in whichever organisation.
+    Sealed,
     /// An agent was allowed to read: the decision tells what.
     Read { agent: AgentId, decision: String },
     /// An agent took up a read that a person approved.
@@ -35,6 +37,14 @@ pub(super) enum Notice {
 struct Leaf {
     #[serde(default)]
     facts: Value,
+}
+
+/// What seals the vault, on all nodes and for all organisations; on record in that of the operator alone.
+const SEALED: &str = "vault.sealed";
+
+/// Whether a record is about the agents of all organisations, not of its own alone.
+pub(super) fn is_for_all(record: &Record) -> bool {
+    record.action == SEALED
 }
 
 /// What the record means, and in which organisation; `None`: nothing.
@@ -69,7 +79,12 @@ fn meaning(record: &Record) -> Option<Notice> {
         }),
         "agent.suspended" => of_agent("agent", true),
         "agent.deleted" => of_agent("agent", true),
-        "agent.restricted" => of_agent("agent", false),
+        // Its type may be another, and policies name types.
+        "agent.restricted" | "agent.updated" => of_agent("agent", false),
+        "trust.threshold_crossed" => {
+            let restricts = !matches!(facts().get("level").and_then(Value::as_str), Some("ok" | "alert"));
+            restricts.then(|| of_agent("trust", false)).flatten()
+        }
         "agent_key.revoked" | "agent_key.replaced" => of_agent("key", true),
         "agent_key.rotated" => of_agent("key", false),
         "capability.granted" | "capability.revoked" => {
@@ -77,10 +92,11 @@ fn meaning(record: &Record) -> Option<Notice> {
             let pattern = facts.get("capability").and_then(Value::as_str)?;
             covers_reads(pattern).then(|| of_agent("grant", false)).flatten()
         }
-        "policy.created" | "policy.updated" | "policy.deleted" => {
+        // The restriction below a score is a policy too, made or removed without a record of its own.
+        "policy.created" | "policy.updated" | "policy.deleted" | "trust_policy.updated" => {
             Some(Notice::Everybody { reason: "policy" })
         }
-        "vault.sealed" => Some(Notice::Everybody { reason: "sealed" }),
+        SEALED => Some(Notice::Sealed),
         // Whatever changes a secret notes how often it was changed.
         action if record.target_kind == "secret" => {
             let facts = facts();

@@ -14,8 +14,8 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, hub: &Hub) {
 
 /// Changes, as they happen, for an agent that keeps secrets in memory: server-sent events. `secret` names a secret that this
 /// agent read within the last day or since it listens, and that was written, deleted, destroyed or rolled back; `revoked`: the
-/// agent, its key, a grant of its reads or a policy changed, so that nothing that it keeps counts any more. `ready` comes
-/// first: what was kept from before may be out of date. A comment comes every 5 seconds; without one, nothing is known.
+/// agent, its key, its trust, a grant of its reads or a policy changed, or the vault was sealed, so that nothing that it keeps
+/// counts any more. `ready` comes first: what was kept from before may be out of date. A comment comes every 5 seconds; without one, nothing is known.
 /// The last event is `ended`, `lagged` or `stopping`.
 #[utoipa::path(
     tag = "vault",

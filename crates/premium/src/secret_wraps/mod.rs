@@ -24,6 +24,7 @@ pub use model::{
     WrapView,
 };
 pub use service::{SecretWrapsService, WrapReply};
+pub(crate) use {model::TOKEN_KIND, store::known};
 
 /// As [`crate::EDITION_MARKER`]: stands in every binary that has wrapping.
 pub const EDITION_MARKER: &str = "AIM-PREMIUM-SECRET-WRAPS-MARKER-2c07";

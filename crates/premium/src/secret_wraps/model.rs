@@ -18,7 +18,7 @@ use crate::vault::{
 };
 
 /// What a wrap token looks like: `aim_wrap_`, 43 random characters, and six of a checksum.
-pub(super) const TOKEN_KIND: TokenKind = TokenKind::Long("aim_wrap_");
+pub(crate) const TOKEN_KIND: TokenKind = TokenKind::Long("aim_wrap_");
 /// How long a token is good when nothing else is asked for.
 const DEFAULT_TTL: i64 = 300;
 /// The longest that a token is good, in seconds.

@@ -98,7 +98,7 @@ async fn post_wrap(
     })
 }
 
-/// Tell what a token is for, without using it. Compare `creation_path` with the one that you expect: a token that was
+/// Tell what a token is for, without using it. One that is for an agent takes that agent's signature. Compare `creation_path` with the one that you expect: a token that was
 /// exchanged on its way hands over something else.
 #[utoipa::path(
     tag = "vault",
@@ -106,6 +106,7 @@ async fn post_wrap(
     responses(
         (status = 200, description = "What it is for", body = WrapLookup),
         (status = 400, description = "Malformed", body = Problem),
+        (status = 401, description = "The signature was used before", body = Problem),
         (status = 404, description = "Unknown, ended, or meant for somebody else", body = Problem),
         (status = 409, description = "A person made it for no agent, and the organisation does not show values any more", body = Problem),
         (status = 410, description = "It was used before", body = Problem),
@@ -119,19 +120,22 @@ async fn post_wrap_lookup(
     body: Body<WrapTokenRequest>,
     service: web::Data<SecretWrapsService>,
 ) -> ApiResult<HttpResponse> {
-    let found = service.lookup(&anyone.ctx, body.0).await?;
+    let found = service.lookup(&anyone.ctx, anyone.nonce, body.0).await?;
     Ok(HttpResponse::Ok()
         .insert_header(("cache-control", "no-store"))
         .json(found))
 }
 
-/// Use a token: the secret, sealed to the key in the request. A token works once; a second use is refused and noted.
+/// Use a token: the secret, sealed to the key in the request. A token works once; a second use is refused and noted. One that is
+/// for an agent takes that agent's signature (RFC 9421, with content-digest).
 #[utoipa::path(
     tag = "vault",
     request_body = UnwrapRequest,
     responses(
         (status = 200, description = "The secret, sealed", body = UnwrapReply),
         (status = 400, description = "Malformed", body = Problem),
+        (status = 401, description = "The signature was used before", body = Problem),
+        (status = 403, description = "The token is for this agent, and its signature does not cover the body", body = Problem),
         (status = 404, description = "Unknown, ended, meant for somebody else, or its version is not there any more", body = Problem),
         (status = 409, description = "A person made it for no agent, and the organisation does not show values any more; or what is stored was changed outside AIM", body = Problem),
         (status = 410, description = "It was used before", body = Problem),
@@ -146,7 +150,9 @@ async fn post_unwrap(
     body: Body<UnwrapRequest>,
     service: web::Data<SecretWrapsService>,
 ) -> ApiResult<HttpResponse> {
-    let reply = service.unwrap(&anyone.ctx, body.0).await?;
+    let reply = service
+        .unwrap(&anyone.ctx, anyone.nonce, anyone.scheme, body.0)
+        .await?;
     Ok(HttpResponse::Ok()
         .insert_header(("cache-control", "no-store"))
         .json(reply))

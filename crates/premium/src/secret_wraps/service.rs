@@ -2,15 +2,19 @@
 
 use aim_audit::Entry;
 use aim_core::{
-    Actor, AgentId, Code, Ctx, DecisionId, Error, PageRequest, RequiredPermission, Result, Timestamp,
+    Actor, AgentCredential, AgentId, Code, Ctx, DecisionId, Error, PageRequest, RequiredPermission, Result,
+    Timestamp,
 };
 use aim_crypto::{
     sealing::WrapInfo,
     token::{IssuedToken, ParsedToken},
 };
-use aim_platform::{Kernel, NonceClaim};
+use aim_platform::{
+    Kernel, NonceClaim,
+    extract::{note_refusal, replayed},
+};
 use aim_store::{Db, Scope};
-use aim_violations::verification::DecisionView;
+use aim_violations::verification::{DecisionView, still_approved};
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -116,7 +120,8 @@ impl SecretWrapsService {
         }
         let reason = request.reason.clone();
         let by = Some((decision.agent_id, decision.id));
-        let made = self.make(ctx, path, ttl, &request, by, reason).await?;
+        let made = self.make(ctx, path.clone(), ttl, &request, by, reason).await;
+        let made = self.vault.delivered(ctx, &decision, &path, made).await?;
         Ok(WrapReply::Made(Box::new(made)))
     }
 
@@ -252,15 +257,23 @@ impl SecretWrapsService {
     ///
     /// # Errors
     /// `resource.not_found` for one that is unknown, has ended, or is another's; `secret.wrap_used`; `resource.state` for a
-    /// person's, where values are not shown any more.
-    pub async fn lookup(&self, ctx: &Ctx, request: WrapTokenRequest) -> Result<WrapLookup> {
+    /// person's, where values are not shown any more; `auth.signature_replayed`.
+    pub async fn lookup(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        request: WrapTokenRequest,
+    ) -> Result<WrapLookup> {
         let digest = self.digest(&request.token)?;
-        let caller = ctx.clone();
-        let row = self
-            .kernel
-            .store
-            .read(Scope::Installation, move |db| found(db, &caller, &digest))
-            .await?;
+        let row = self.found(ctx, digest).await?;
+        if nonce.is_some() {
+            let claiming = self
+                .kernel
+                .store
+                .write(row.org_id, move |db| claim(db, nonce.as_ref()))
+                .await;
+            self.noting(ctx, claiming).await?;
+        }
         if row.used_at.is_some() {
             return Err(used());
         }
@@ -271,17 +284,21 @@ impl SecretWrapsService {
     /// refused, and leaves a record.
     ///
     /// # Errors
-    /// As [`Self::lookup`]; `resource.not_found` when the version is deleted, destroyed or expired by now: then the
-    /// token is not used up.
-    pub async fn unwrap(&self, ctx: &Ctx, request: UnwrapRequest) -> Result<UnwrapReply> {
+    /// As [`Self::lookup`]; `auth.forbidden` for the agent that it is for, unless its signature covers the body;
+    /// `resource.not_found` when the version is deleted, destroyed or expired by now: then the token is not used up.
+    pub async fn unwrap(
+        &self,
+        ctx: &Ctx,
+        nonce: Option<NonceClaim>,
+        scheme: &str,
+        request: UnwrapRequest,
+    ) -> Result<UnwrapReply> {
         let recipient = parse_recipient(&request.seal_to)?;
         let digest = self.digest(&request.token)?;
-        let caller = ctx.clone();
-        let row = self
-            .kernel
-            .store
-            .read(Scope::Installation, move |db| found(db, &caller, &digest))
-            .await?;
+        let row = self.found(ctx, digest).await?;
+        if row.for_agent.is_some() {
+            requires_covering(ctx, scheme)?;
+        }
         let mut ctx = ctx.clone();
         ctx.organization = row.org_id;
         let opened = if row.used_at.is_none() {
@@ -298,8 +315,13 @@ impl SecretWrapsService {
         let used_now = self
             .kernel
             .store
-            .write(ctx.organization, move |db| use_once(db, &acting, &digest))
-            .await?;
+            .write(ctx.organization, move |db| {
+                // A request that is sent again is a replay; only a token that is brought again is used a second time.
+                claim(db, nonce.as_ref())?;
+                use_once(db, &acting, &digest)
+            })
+            .await;
+        let used_now = self.noting(&ctx, used_now).await?;
         let (Use::Good(row), Some((secret, plaintext))) = (used_now, opened) else {
             return Err(used());
         };
@@ -328,6 +350,24 @@ impl SecretWrapsService {
             .await
     }
 
+    async fn found(&self, ctx: &Ctx, digest: [u8; 32]) -> Result<WrapRow> {
+        let caller = ctx.clone();
+        let found = self
+            .kernel
+            .store
+            .read(Scope::Installation, move |db| found(db, &caller, &digest))
+            .await;
+        self.noting(ctx, found).await
+    }
+
+    /// A replay, and the use of a key that has ended, leave evidence here as on any other route.
+    async fn noting<T>(&self, ctx: &Ctx, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome {
+            note_refusal(&self.kernel, ctx, error.code).await;
+        }
+        outcome
+    }
+
     fn digest(&self, token: &SecretValue) -> Result<[u8; 32]> {
         let token = ParsedToken::parse_with(token.0.expose(), &[TOKEN_KIND])
             .map_err(|error| Error::field("token", error.to_string()))?;
@@ -348,11 +388,11 @@ fn found(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<WrapRow> {
     if !anonymous && ctx.organization != row.org_id {
         return Err(not_there().into());
     }
-    if let Some(agent) = row.for_agent {
-        let is_it = matches!(&ctx.actor, Actor::Agent { id, .. } if *id == agent);
-        if !is_it {
-            return Err(not_there().into());
-        }
+    // By its own signature: a key for programs reads no value, and nothing that it sends proves to whom to seal one.
+    if let Some(agent) = row.for_agent
+        && !is_signed_by(ctx, agent)
+    {
+        return Err(not_there().into());
     }
     if matches!(row.state_at(ctx.now), WrapState::Revoked | WrapState::Expired) {
         return Err(not_there().into());
@@ -360,14 +400,35 @@ fn found(db: &mut Db, ctx: &Ctx, digest: &[u8]) -> aim_store::Result<WrapRow> {
     if row.is_for_people() {
         refuse_unless_shown(db, row.org_id)?;
     }
-    // Whoever signs for an agent must still be it; and a token of an agent that was stopped opens nothing.
+    // Whoever signs for an agent must still be it; and what an agent might not read by now, its token does not hand over.
     aim_platform::standing::check(db, row.org_id, &ctx.actor, ctx.now)?;
-    if let Some(agent) = row.made_by_agent
-        && store::agent_status(db, row.org_id, agent)?.as_deref() != Some("active")
-    {
-        return Err(not_there().into());
+    if let Some(agent) = row.made_by_agent {
+        let active = store::agent_status(db, row.org_id, agent)?.as_deref() == Some("active");
+        let approved = match row.decision_id {
+            Some(id) if active => still_approved(db, row.org_id, id, ctx.now)?,
+            _ => false,
+        };
+        if !approved {
+            return Err(not_there().into());
+        }
     }
     Ok(row)
+}
+
+fn is_signed_by(ctx: &Ctx, agent: AgentId) -> bool {
+    matches!(&ctx.actor, Actor::Agent { id, credential: AgentCredential::Key { .. } } if *id == agent)
+}
+
+/// Uses up the nonce of a signed request, in the transaction of what it asks for.
+fn claim(db: &mut Db, nonce: Option<&NonceClaim>) -> aim_store::Result<()> {
+    let Some(nonce) = nonce else {
+        return Ok(());
+    };
+    if aim_store::nonces::claim(db, nonce.organization, &nonce.digest, nonce.expires_at)? {
+        Ok(())
+    } else {
+        Err(replayed().into())
+    }
 }
 
 /// As for values that are shown: one person gets at so many an hour.

@@ -10,9 +10,9 @@ use crate::schema::vault_wraps;
 /// A wrap, as its row has it.
 #[derive(Debug, Clone, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
 #[diesel(table_name = vault_wraps, treat_none_as_default_value = false)]
-pub(super) struct WrapRow {
+pub(crate) struct WrapRow {
     pub(super) org_id: OrganizationId,
-    pub(super) id: WrapId,
+    pub(crate) id: WrapId,
     pub(super) token_digest: Vec<u8>,
     pub(super) path: String,
     pub(super) version: i64,
@@ -21,7 +21,7 @@ pub(super) struct WrapRow {
     pub(super) decision_id: Option<DecisionId>,
     pub(super) created_by: String,
     pub(super) created_at: Timestamp,
-    pub(super) expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     pub(super) used_at: Option<Timestamp>,
     pub(super) reason: Option<String>,
     pub(super) revoked_at: Option<Timestamp>,
@@ -30,7 +30,7 @@ pub(super) struct WrapRow {
 
 impl WrapRow {
     /// How it stands at `now`.
-    pub(super) fn state_at(&self, now: Timestamp) -> WrapState {
+    pub(crate) fn state_at(&self, now: Timestamp) -> WrapState {
         if self.used_at.is_some() {
             WrapState::Used
         } else if self.revoked_at.is_some() {
@@ -59,6 +59,16 @@ pub(super) fn insert(db: &mut Db, row: &WrapRow) -> Result<()> {
 /// The wrap of this token, in whichever organisation.
 pub(super) fn by_digest(db: &mut Db, digest: &[u8]) -> Result<Option<WrapRow>> {
     Ok(each!(db, c => vault_wraps::table
+        .filter(vault_wraps::token_digest.eq(digest))
+        .select(WrapRow::as_select())
+        .get_result(c)
+        .optional())?)
+}
+
+/// The wrap of this token, if it is this organisation's.
+pub(crate) fn known(db: &mut Db, organization: OrganizationId, digest: &[u8]) -> Result<Option<WrapRow>> {
+    Ok(each!(db, c => vault_wraps::table
+        .filter(vault_wraps::org_id.eq(organization))
         .filter(vault_wraps::token_digest.eq(digest))
         .select(WrapRow::as_select())
         .get_result(c)

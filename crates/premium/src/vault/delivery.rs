@@ -1,11 +1,12 @@
 //! Handing a secret to an agent in another way than `POST /api/v1/vault/reads` does: the same action, decided by the same
 //! code. Whoever calls this seals what it gets.
 
+use aim_audit::Entry;
 use aim_core::{Actor, AgentCredential, Code, Ctx, Error, Result};
 use aim_crypto::sealing::{self, KEY_LENGTH, SealingError};
 use aim_platform::NonceClaim;
 use aim_violations::verification::{ActionRequest, DecisionView};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::{
@@ -96,6 +97,32 @@ impl VaultService {
         self.verifications
             .verify_within(Some(within(None)), ctx, nonce, scheme, action)
             .await
+    }
+
+    /// What came of an approved delivery. Where the decision said yes and nothing was handed over, the log says so too.
+    pub(crate) async fn delivered<T>(
+        &self,
+        ctx: &Ctx,
+        decision: &DecisionView,
+        path: &SecretPath,
+        outcome: Result<T>,
+    ) -> Result<T> {
+        let Err(error) = &outcome else {
+            return outcome;
+        };
+        let entry = Entry::event(ctx, "secret.not_delivered")
+            .agent(decision.agent_id)
+            .target("decision", decision.id)
+            .outcome("refused")
+            .facts(json!({"code": error.code.slug()}))
+            .details(json!({"path": path.as_str()}));
+        self.store
+            .write(ctx.organization, move |db| {
+                aim_audit::append(db, vec![entry.clone()])?;
+                Ok(())
+            })
+            .await?;
+        outcome
     }
 
     /// Opens what was allowed. Only for a caller that holds an approved decision on this very path, or an unused token

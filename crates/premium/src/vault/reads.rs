@@ -168,7 +168,7 @@ impl VaultService {
             });
         }
         let keys = keys.ok_or_else(nothing_there)?;
-        let handing = self
+        let handed = self
             .hand_over(
                 ctx,
                 (root, keys),
@@ -177,13 +177,7 @@ impl VaultService {
                 (&recipient, early.take()),
             )
             .await;
-        let (secret, sealed) = match handing {
-            Ok(handed) => handed,
-            Err(error) => {
-                self.note_undelivered(ctx, &decision, &path, &error).await?;
-                return Err(error);
-            }
-        };
+        let (secret, sealed) = self.delivered(ctx, &decision, &path, handed).await?;
         Ok(ReadReply {
             decision,
             secret: Some(secret),
@@ -241,28 +235,6 @@ impl VaultService {
             other => Error::internal(other),
         })?;
         Ok((secret, sealed))
-    }
-
-    /// The decision said yes and nothing was handed over: the log says so too.
-    async fn note_undelivered(
-        &self,
-        ctx: &Ctx,
-        decision: &DecisionView,
-        path: &SecretPath,
-        error: &Error,
-    ) -> Result<()> {
-        let entry = Entry::event(ctx, "secret.not_delivered")
-            .agent(decision.agent_id)
-            .target("decision", decision.id)
-            .outcome("refused")
-            .facts(json!({"code": error.code.slug()}))
-            .details(json!({"path": path.as_str()}));
-        self.store
-            .write(ctx.organization, move |db| {
-                aim_audit::append(db, vec![entry.clone()])?;
-                Ok(())
-            })
-            .await
     }
 
     /// Decides the read, as every action is decided.

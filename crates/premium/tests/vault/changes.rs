@@ -135,6 +135,8 @@ async fn an_agent_hears_that_it_or_its_grants_changed_and_a_suspended_one_nothin
         let (organization, agent) = (bed.organization, bed.agent.id);
         let unrelated = json!({"capability": "db:read"});
         log(&bed, organization, agent, "capability.revoked", unrelated).await;
+        let alert_alone = json!({"level": "alert"});
+        log(&bed, organization, agent, "trust.threshold_crossed", alert_alone).await;
         for (action, facts, reason) in [
             ("capability.revoked", json!({"capability": "secret:*"}), "grant"),
             (
@@ -144,6 +146,9 @@ async fn an_agent_hears_that_it_or_its_grants_changed_and_a_suspended_one_nothin
             ),
             ("agent_key.rotated", json!({}), "key"),
             ("policy.deleted", json!({}), "policy"),
+            ("trust_policy.updated", json!({"restrict_below": 40}), "policy"),
+            ("trust.threshold_crossed", json!({"level": "restrict"}), "trust"),
+            ("agent.updated", json!({}), "agent"),
             ("agent.suspended", json!({}), "agent"),
         ] {
             log(&bed, organization, agent, action, facts).await;
@@ -156,6 +161,23 @@ async fn an_agent_hears_that_it_or_its_grants_changed_and_a_suspended_one_nothin
         }
         assert_eq!(next(&mut mine).await.unwrap().0, "ended");
         assert!(next(&mut mine).await.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_vault_was_sealed_is_heard_in_every_organisation() {
+    for bed in Bed::all().await {
+        let other = bed.another_organization().await;
+        let stranger = seed_agent(&bed.database.store, other, "stranger").await;
+        bed.put("payments/a", "1").await;
+        let changes = SecretChanges::new(&bed.kernel);
+        let mut mine = listen(&bed, &changes, &bed.as_agent()).await;
+        let mut theirs = listen(&bed, &changes, &bed.as_agent_of(other, &stranger)).await;
+        bed.vault.seal(&bed.as_role(Role::Admin)).await.unwrap();
+        for listening in [&mut mine, &mut theirs] {
+            let (name, data) = next(listening).await.unwrap();
+            assert_eq!((name.as_str(), data), ("revoked", json!({"reason": "sealed"})));
+        }
     }
 }
 

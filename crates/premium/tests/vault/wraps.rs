@@ -1,9 +1,14 @@
 //! Wrap tokens: once, soon, for whom they were made, and a second use is noticed.
 
-use aim_core::{Actor, Code, Ctx, Id, Role};
+use aim_core::{Actor, AgentCredential, Code, Ctx, Id, Role, ctx::CredentialLimits};
 use aim_crypto::sealing::{RecipientKey, Sealed, WrapInfo, open};
+use aim_platform::NonceClaim;
 use aim_premium::{
-    secret_wraps::{SecretWraps, SecretWrapsService, WrapReply, WrapRequest, WrapView},
+    agent_api_keys::AgentApiKeyService,
+    secret_wraps::{
+        SecretWraps, SecretWrapsService, WrapId, WrapList, WrapQuery, WrapReply, WrapRequest, WrapState,
+        WrapView,
+    },
     vault::reveals::model::RevealMode,
 };
 use aim_testkit::{seed_agent, seed_organization};
@@ -27,6 +32,10 @@ fn request(body: Value) -> WrapRequest {
     serde_json::from_value(body).unwrap()
 }
 
+fn id_of(view: &WrapView) -> WrapId {
+    view.wrap.wrap_id.parse().unwrap()
+}
+
 /// By an organisation's key, where values are shown for a reason.
 pub(crate) async fn made(bed: &Bed, body: Value) -> WrapView {
     let person = Person::signed_in(bed, bed.organization).await;
@@ -43,9 +52,18 @@ pub(crate) fn nobody(bed: &Bed) -> Ctx {
 }
 
 pub(crate) async fn unwrapped(bed: &Bed, ctx: &Ctx, token: &str) -> Result<Value, aim_core::Error> {
+    unwrapped_by(bed, ctx, (None, "rfc9421"), token).await
+}
+
+async fn unwrapped_by(
+    bed: &Bed,
+    ctx: &Ctx,
+    (nonce, scheme): (Option<NonceClaim>, &str),
+    token: &str,
+) -> Result<Value, aim_core::Error> {
     let key = RecipientKey::generate().unwrap();
     let body = serde_json::from_value(json!({"token": token, "seal_to": key.public_text()})).unwrap();
-    let reply = service(bed).unwrap(ctx, body).await?;
+    let reply = service(bed).unwrap(ctx, nonce, scheme, body).await?;
     let info = WrapInfo {
         organization: &bed.organization.to_string(),
         wrap: &reply.wrap.wrap_id,
@@ -59,7 +77,7 @@ pub(crate) async fn unwrapped(bed: &Bed, ctx: &Ctx, token: &str) -> Result<Value
 
 async fn looked_up(bed: &Bed, ctx: &Ctx, token: &str) -> Result<String, aim_core::Error> {
     let body = serde_json::from_value(json!({"token": token})).unwrap();
-    let found = service(bed).lookup(ctx, body).await?;
+    let found = service(bed).lookup(ctx, None, body).await?;
     Ok(found.creation_path)
 }
 
@@ -234,6 +252,113 @@ async fn a_token_for_one_agent_is_unknown_to_all_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_an_agent_takes_that_agents_own_signature_over_the_body() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let body = json!({"path": "payments/stripe", "reason": "the first start", "for_agent": bed.agent.id});
+        let view = made(&bed, body).await;
+        let mut by_a_key_for_programs = bed.as_agent();
+        by_a_key_for_programs.actor = Actor::Agent {
+            id: bed.agent.id,
+            credential: AgentCredential::Limited {
+                id: uuid::Uuid::from_u128(7),
+                capabilities: vec!["secret:read".to_owned()],
+                limits: CredentialLimits::default(),
+            },
+        };
+        for outcome in [
+            looked_up(&bed, &by_a_key_for_programs, &view.token)
+                .await
+                .map(|_| ()),
+            unwrapped(&bed, &by_a_key_for_programs, &view.token)
+                .await
+                .map(|_| ()),
+        ] {
+            assert_eq!(refused(outcome).0, Code::NotFound);
+        }
+        let agent = bed.as_agent();
+        let uncovered = unwrapped_by(&bed, &agent, (None, "sdk_header"), &view.token).await;
+        assert_eq!(refused(uncovered).0, Code::Forbidden);
+        assert!(unwrapped(&bed, &agent, &view.token).await.is_ok(), "not used up");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_is_sent_again_is_a_replay_and_no_second_use() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let body = json!({"path": "payments/stripe", "reason": "the first start", "for_agent": bed.agent.id});
+        let view = made(&bed, body).await;
+        let agent = bed.as_agent();
+        let nonce = |byte| NonceClaim {
+            organization: bed.organization,
+            digest: [byte; 16],
+            expires_at: bed.kernel.now() + TimeDelta::minutes(1),
+        };
+        let used = async |byte| unwrapped_by(&bed, &agent, (Some(nonce(byte)), "rfc9421"), &view.token).await;
+        assert!(used(1).await.is_ok());
+        for _ in 0..2 {
+            assert_eq!(refused(used(1).await).0, Code::SignatureReplayed);
+        }
+        assert!(!bed.audited().await.contains(&"secret.wrap_reused".to_owned()));
+        assert_eq!(refused(used(2).await).0, Code::WrapUsed);
+        assert!(bed.audited().await.contains(&"secret.wrap_reused".to_owned()));
+        let again = json!({"token": view.token});
+        for _ in 0..2 {
+            let again = serde_json::from_value(again.clone()).unwrap();
+            let looked = service(&bed).lookup(&agent, Some(nonce(2)), again).await;
+            assert_eq!(refused(looked).0, Code::SignatureReplayed);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agents_token_hands_over_only_what_the_agent_might_still_read() {
+    for bed in Bed::all().await {
+        for path in ["payments/stripe", "payments/other"] {
+            bed.put(path, "one").await;
+        }
+        let (agent, wraps) = (bed.as_agent(), service(&bed));
+        let wrapped = async |path: &str| {
+            let wish = request(json!({"path": path}));
+            let reply = wraps.wrap_for_agent(&agent, None, "rfc9421", wish).await;
+            let WrapReply::Made(view) = reply.unwrap() else {
+                panic!("approved");
+            };
+            view.token
+        };
+        let (kept, withdrawn) = (wrapped("payments/stripe").await, wrapped("payments/other").await);
+        let nobody = nobody(&bed);
+        let opens = async |token: &str, expected: bool| {
+            let outcome = looked_up(&bed, &nobody, token).await;
+            assert_eq!(outcome.is_ok(), expected, "{outcome:?}");
+            if !expected {
+                let outcome = unwrapped(&bed, &nobody, token).await;
+                assert_eq!(refused(outcome).0, Code::NotFound);
+            }
+        };
+        opens(&kept, true).await;
+        opens(&withdrawn, true).await;
+        bed.grant("deny", "payments/other").await;
+        opens(&kept, true).await;
+        opens(&withdrawn, false).await;
+        // What a person would have to approve by now, nobody has approved.
+        bed.grant("require_approval", "payments/stripe").await;
+        opens(&kept, false).await;
+        bed.database
+            .sql("DELETE FROM grants WHERE effect = 'require_approval'")
+            .await;
+        opens(&kept, true).await;
+        bed.database
+            .sql("UPDATE agent_keys SET revoked_at = created_at")
+            .await;
+        opens(&kept, false).await;
+        bed.database.sql("UPDATE agent_keys SET revoked_at = NULL").await;
+        assert!(unwrapped(&bed, &nobody, &kept).await.is_ok(), "not used up");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_organisation_can_do_nothing_with_a_token() {
     for bed in Bed::all().await {
         bed.put("payments/stripe", "one").await;
@@ -262,6 +387,124 @@ async fn another_organisation_can_do_nothing_with_a_token() {
             unwrapped(&bed, &nobody(&bed), &view.token).await.is_ok(),
             "and has not used it up"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_listed_by_state_and_path_page_by_page_and_without_the_tokens() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        bed.put("payments/other", "two").await;
+        let wraps = service(&bed);
+        let body =
+            |path: &str, ttl: i64| json!({"path": path, "reason": "the first start", "ttl_seconds": ttl});
+        let mut views = Vec::new();
+        for (path, ttl) in [
+            ("payments/stripe", 60),
+            ("payments/stripe", 600),
+            ("payments/other", 600),
+            ("payments/stripe", 600),
+        ] {
+            // Ids of one moment have no order.
+            bed.clock.advance(TimeDelta::milliseconds(2));
+            views.push(made(&bed, body(path, ttl)).await);
+        }
+        let [expired, used, revoked, active] = views.as_slice() else {
+            panic!("four");
+        };
+        bed.clock.advance(TimeDelta::seconds(60));
+        let admin = bed.as_role(Role::Admin);
+        unwrapped(&bed, &nobody(&bed), &used.token).await.unwrap();
+        wraps.revoke(&admin, id_of(revoked)).await.unwrap();
+        let list = async |query: Value| {
+            let query = serde_json::from_value(query).unwrap();
+            wraps.list(&admin, query).await.unwrap()
+        };
+        let ids = |list: &WrapList| {
+            let found = list.wraps.iter().map(|listed| listed.wrap.wrap_id.clone());
+            found.collect::<Vec<_>>()
+        };
+        let all = list(json!({})).await;
+        let newest_first = [active, revoked, used, expired].map(|view| view.wrap.wrap_id.clone());
+        assert_eq!(ids(&all), newest_first);
+        let states: Vec<WrapState> = all.wraps.iter().map(|listed| listed.state).collect();
+        use WrapState::{Active, Expired, Revoked, Used};
+        assert_eq!(states, [Active, Revoked, Used, Expired]);
+        let text = serde_json::to_string(&all).unwrap();
+        assert!(views.iter().all(|view| !text.contains(&view.token)), "{text}");
+        for (state, view) in [
+            (Active, active),
+            (Revoked, revoked),
+            (Used, used),
+            (Expired, expired),
+        ] {
+            let found = list(json!({"state": state})).await;
+            assert_eq!(ids(&found), vec![view.wrap.wrap_id.clone()], "{state:?}");
+        }
+        let of_path = list(json!({"path": "payments/other"})).await;
+        assert_eq!(ids(&of_path), vec![revoked.wrap.wrap_id.clone()]);
+        let [listed] = of_path.wraps.as_slice() else {
+            panic!("one");
+        };
+        assert_eq!(listed.reason.as_deref(), Some("the first start"));
+        assert_eq!(listed.revoked_by.as_deref(), Some(admin.actor_text().as_str()));
+        assert_eq!((listed.used_at, listed.revoked_at), (None, Some(admin.now)));
+        let first = list(json!({"limit": 3})).await;
+        let rest = list(json!({"limit": 3, "cursor": first.next_cursor})).await;
+        assert_eq!([ids(&first), ids(&rest)].concat(), newest_first);
+        assert_eq!(rest.next_cursor, None);
+
+        let foreign = seed_organization(&bed.database.store).await.organization;
+        let theirs = bed.as_role_of(foreign, Role::Admin);
+        let found = wraps.list(&theirs, WrapQuery::default()).await.unwrap();
+        assert!(found.wraps.is_empty());
+        let agent = wraps.list(&bed.as_agent(), WrapQuery::default()).await;
+        assert_eq!(refused(agent).0, Code::Forbidden);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_an_unknown_one_and_what_ended_is_not_revoked() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let wraps = service(&bed);
+        let body = json!({"path": "payments/stripe", "reason": "the first start"});
+        let (view, other) = (made(&bed, body.clone()).await, made(&bed, body.clone()).await);
+        let (admin, nobody) = (bed.as_role(Role::Admin), nobody(&bed));
+        let foreign = seed_organization(&bed.database.store).await.organization;
+        let theirs = bed.as_role_of(foreign, Role::Admin);
+        let crossed = wraps.revoke(&theirs, id_of(&view)).await.unwrap_err();
+        let unknown = wraps
+            .revoke(&theirs, WrapId::generate(theirs.now))
+            .await
+            .unwrap_err();
+        assert_eq!((crossed.code, &crossed.detail), (Code::NotFound, &unknown.detail));
+        let by_agent = wraps.revoke(&bed.as_agent(), id_of(&view)).await;
+        assert_eq!(refused(by_agent).0, Code::Forbidden);
+        assert!(looked_up(&bed, &nobody, &view.token).await.is_ok());
+
+        wraps.revoke(&admin, id_of(&view)).await.unwrap();
+        for outcome in [
+            looked_up(&bed, &nobody, &view.token).await.map(|_| ()),
+            unwrapped(&bed, &nobody, &view.token).await.map(|_| ()),
+        ] {
+            assert_eq!(refused(outcome).0, Code::NotFound);
+        }
+        unwrapped(&bed, &nobody, &other.token).await.unwrap();
+        let late = made(&bed, body).await;
+        bed.clock.advance(TimeDelta::hours(1));
+        let admin = bed.as_role(Role::Admin);
+        for ended in [&view, &other, &late] {
+            assert_eq!(
+                refused(wraps.revoke(&admin, id_of(ended)).await).0,
+                Code::StateConflict
+            );
+        }
+        let audited = bed.audited().await;
+        let revoked = audited.iter().filter(|action| *action == "secret.wrap_revoked");
+        assert_eq!(revoked.count(), 1);
+        // No second use: a token that was revoked was not used.
+        assert!(!audited.iter().any(|action| action == "secret.wrap_reused"));
     }
 }
 
@@ -409,5 +652,40 @@ async fn a_person_who_makes_tokens_signed_in_lately_and_makes_not_too_many() {
                 .await
                 .is_ok()
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_found_is_recognised_by_its_organisation_alone() {
+    for bed in Bed::all().await {
+        bed.put("payments/stripe", "one").await;
+        let view = made(
+            &bed,
+            json!({"path": "payments/stripe", "reason": "the first start"}),
+        )
+        .await;
+        let keys = AgentApiKeyService::new(&bed.kernel);
+        let recognised = async |organization, token: &str| {
+            let wanted = serde_json::from_value(json!({"token": token})).unwrap();
+            let ctx = bed.as_role_of(organization, Role::Manager);
+            keys.recognise(&ctx, wanted).await.unwrap()
+        };
+        let found = recognised(bed.organization, &view.token).await;
+        assert_eq!((found.known, found.kind.as_deref()), (true, Some("wrap_token")));
+        assert!(found.verdict.contains("revoke it"), "{}", found.verdict);
+        let wrap = found.wrap.unwrap();
+        assert_eq!((wrap.id, wrap.state), (id_of(&view), WrapState::Active));
+
+        let unknown =
+            aim_crypto::token::IssuedToken::generate(aim_crypto::token::TokenKind::Long("aim_wrap_"));
+        let unknown = recognised(bed.organization, unknown.unwrap().text().expose()).await;
+        assert_eq!((unknown.well_formed, unknown.known), (true, false));
+        let foreign = seed_organization(&bed.database.store).await.organization;
+        assert_eq!(recognised(foreign, &view.token).await, unknown);
+
+        unwrapped(&bed, &nobody(&bed), &view.token).await.unwrap();
+        let used = recognised(bed.organization, &view.token).await;
+        assert_eq!(used.wrap.unwrap().state, WrapState::Used);
+        assert!(used.verdict.contains("rotate the secret"), "{}", used.verdict);
     }
 }

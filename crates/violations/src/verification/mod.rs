@@ -16,5 +16,5 @@ mod store;
 pub use batch::{LookUp, Within};
 pub use foresight::Foresight;
 pub use model::{ActionRequest, AuditPlace, DecisionView, ResultReport, ReviewRequest};
-pub use service::VerificationService;
+pub use service::{VerificationService, still_approved};
 pub(crate) use snapshot::SNAPSHOT_NOTE;

@@ -1,7 +1,7 @@
 //! The use cases around a verified action.
 
 use aim_audit::Entry;
-use aim_core::{Actor, AgentId, Code, Ctx, Cursor, DecisionId, Error, PageRequest, Result};
+use aim_core::{Actor, AgentId, Code, Ctx, Cursor, DecisionId, Error, OrganizationId, PageRequest, Result};
 use aim_crypto::digest::{self, hex};
 use aim_decision::{Inputs, Outcome, Reason, Verdict, decide};
 use aim_platform::{Kernel, NonceClaim};
@@ -275,7 +275,7 @@ impl VerificationService {
                     let detail = "the approval is too old by now; ask anew";
                     return Err(Error::new(Code::StateConflict, detail).into());
                 }
-                let (verdict, inputs) = decided_now(db, &ctx, &row, |_, _| Ok(0))?;
+                let (verdict, inputs) = decided_now(db, ctx.now, &row, |_, _| Ok(0))?;
                 refuse_denied(&verdict)?;
                 take(db, &decision, &inputs.call.context)?;
                 Ok(decision)
@@ -436,7 +436,7 @@ fn settle(
 /// rate-limited grant was used in its window.
 fn decided_now(
     db: &mut Db,
-    ctx: &Ctx,
+    now: aim_core::Timestamp,
     row: &DecisionRow,
     mut uses: impl FnMut(&mut Db, store::UseKey) -> aim_store::Result<i64>,
 ) -> aim_store::Result<(Verdict, Inputs)> {
@@ -446,16 +446,35 @@ fn decided_now(
     }
     let mut inputs: Inputs =
         serde_json::from_str(&row.inputs).map_err(|error| aim_store::Error::Corrupt(error.to_string()))?;
-    let live = snapshot::fresh(db, ctx.organization, row.agent_id, ctx.now)?;
+    let live = snapshot::fresh(db, row.org_id, row.agent_id, now)?;
     let call = &mut inputs.call;
-    call.now = ctx.now.into();
+    call.now = now.into();
     call.uses.clear();
     for (grant, limit) in &live.rated {
         let window = aim_core::Timestamp::new(limit.window_start(call.now));
-        let used = uses(db, (ctx.organization, snapshot::grant_id(*grant), window))?;
+        let used = uses(db, (row.org_id, snapshot::grant_id(*grant), window))?;
         call.uses.insert(*grant, u32::try_from(used).unwrap_or(u32::MAX));
     }
     Ok((decide(&live.snapshot, call), inputs))
+}
+
+/// Whether what was approved then would be by now, by the same key and with the same arguments, before any use of a rate. For
+/// what a decision stands for longer than its own request; it permits nothing by itself.
+///
+/// # Errors
+/// The database's.
+pub fn still_approved(
+    db: &mut Db,
+    organization: OrganizationId,
+    id: DecisionId,
+    now: aim_core::Timestamp,
+) -> aim_store::Result<bool> {
+    let row = store::find(db, organization, id)?;
+    let Some(row) = row.filter(|row| !row.inputs.is_empty()) else {
+        return Ok(false);
+    };
+    let (verdict, _) = decided_now(db, now, &row, |_, _| Ok(0))?;
+    Ok(verdict.outcome == Outcome::Approved)
 }
 
 fn refuse_denied(verdict: &Verdict) -> Result<()> {
@@ -472,7 +491,7 @@ fn refuse_denied(verdict: &Verdict) -> Result<()> {
 /// Refuses what would be denied by now, and counts the use that the approval makes of a rate-limited grant.
 fn still_permitted(db: &mut Db, ctx: &Ctx, row: &DecisionRow) -> aim_store::Result<()> {
     let mut counters = std::collections::BTreeMap::new();
-    let (verdict, _) = decided_now(db, ctx, row, |db, key| {
+    let (verdict, _) = decided_now(db, ctx.now, row, |db, key| {
         let uses = store::lock_uses(db, key)?;
         counters.insert(key, uses);
         Ok(uses)
