@@ -182,6 +182,71 @@ def reads_load(folder):
     note(f"idle memory with {count} secrets", f"{server.memory():.0f} MB")
     sealed_reads(server, folder, count, f"sealed reads of {count} secrets, SQLite FULL")
     note(f"memory after reads of {count} secrets", f"{server.memory():.0f} MB")
+    rotation(server, folder, count)
+    server.stop()
+
+
+def rotation(server, folder, count):
+    """Rotates the organisation's wrapping key: how long it takes, on a node that nobody asks for anything, killed once in its
+    middle, and what reads are like meanwhile."""
+    def keys():
+        return json.loads(server.get("/api/v1/vault/keys").read())
+
+    body = urllib.request.Request(server.url + "/api/v1/vault/keys/rotate", data=b'{"purpose": "wrap"}',
+                                  headers={"X-API-Key": server.key, "Content-Type": "application/json"})
+    urllib.request.urlopen(body).read()
+    began, there = time.perf_counter(), keys()["remaining"]
+    while keys()["remaining"] > there * 3 // 4:
+        time.sleep(0.2)
+    server.process.kill()
+    server.process.wait()
+    killed_at = left_in_file(server)
+    server.start()
+    resumed = keys()["remaining"]
+    note("rotation, killed with kill -9 after a quarter", f"{killed_at} versions left before the start, {resumed} after it")
+    sealed_reads(server, folder, count, f"sealed reads of {count} secrets while the key is rotated")
+    while keys()["percent"] < 100:
+        time.sleep(0.5)
+    note(f"rotation of {there} versions, with the kill and the load in it", f"{time.perf_counter() - began:.0f} s")
+    note("memory after the rotation", f"{server.memory():.0f} MB, {server.memory('VmHWM'):.0f} MB at most")
+
+
+def left_in_file(server):
+    """How many versions stand under the key that is retired, by the file of a server that does not run."""
+    database = sqlite3.connect(server.folder / "aim.db")
+    return database.execute("SELECT count(*) FROM vault_versions WHERE key_id IN (SELECT id FROM vault_keys WHERE "
+                            "purpose = 'wrap' AND retired_at IS NOT NULL)").fetchone()[0]
+
+
+def run_load(folder):
+    """What `aim run` adds to the start of a command: hyperfine, with one secret and with ten."""
+    server = Server(folder / "run").init().start()
+    home = folder / "home"
+    env = {**environment(), "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "AIM_API_KEY": server.key,
+           "AIM_SERVER": server.url}
+    home.mkdir()
+    subprocess.run([AIM, "agent", "create", "bench"], env=env, check=True, stdout=subprocess.DEVNULL)
+    agent = json.loads(server.get("/api/v1/agents?q=bench").read())["agents"][0]["id"]
+
+    def send(method, path, body):
+        request = urllib.request.Request(server.url + path, method=method, data=json.dumps(body).encode(),
+                                         headers={"X-API-Key": server.key, "Content-Type": "application/json"})
+        urllib.request.urlopen(request).read()
+
+    send("POST", f"/api/v1/agents/{agent}/capabilities", {"capability": "secret:read", "scope": {"resources": ["run/*"]}})
+    for number in range(10):
+        send("PUT", f"/api/v1/vault/secrets/run/{number}", {"kind": "api_key", "fields": {"value": f"value-{number}"}})
+    run = f"{AIM} run --agent bench"
+    commands = ["/bin/true"]
+    for secrets_of_it in (1, 10):
+        flags = " ".join(f"--env S{number}=run/{number}" for number in range(secrets_of_it))
+        commands.append(f"{run} {flags} -- /bin/true")
+    out = folder / "hyperfine.json"
+    subprocess.run(["hyperfine", "-N", "--warmup", "10", "--runs", "100", "--export-json", out, *commands], env=env, check=True,
+                   stdout=subprocess.DEVNULL)
+    plain, *others = [result["median"] * 1000 for result in json.loads(out.read_text())["results"]]
+    for number, median in zip((1, 10), others):
+        note(f"aim run with {number} secrets", f"{median - plain:.1f} ms more than the command alone ({plain:.1f} ms), medians of 100")
     server.stop()
 
 
@@ -502,7 +567,7 @@ def idle(folder):
 
 MEASUREMENTS = {"sqlite": sqlite_load, "postgres": postgres_load, "idle": idle, "growth": growth, "console": console}
 # What only a binary of the premium edition has, when it is asked for by name.
-PREMIUM = {"reads": reads_load}
+PREMIUM = {"reads": reads_load, "run": run_load}
 
 
 def main():
