@@ -1,6 +1,6 @@
 //! Secrets that must be found nowhere but where they were handed over: after everything that a secret can go through, none of them
-//! stands in the database, a backup, the log at its most talkative, a trace, `/metrics`, the audit log, the body of a refusal, or a
-//! process's command line. The server's memory: `memory`.
+//! stands in the database, a backup, the log at its most talkative, a trace, `/metrics`, the audit log, the body of a refusal, a
+//! process's command line, or the server's memory.
 
 use std::{
     collections::BTreeMap,
@@ -14,18 +14,26 @@ use std::{
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use aim::composition;
-use aim_client::{KeyFolder, NewAgent};
+use aim_client::{AgentIdentity, Client, Clock, KeyFolder, NewAgent};
+use aim_core::Timestamp;
 use aim_crypto::digest::{hex, random_bytes};
 use aim_store::{
     DatabaseConfig, Scope, Store,
     diesel::{self, RunQueryDsl},
     each,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
+use chrono::DateTime;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::process::{Installation, Node, Signer, binary, until};
+use crate::{
+    memory,
+    process::{Door, Installation, Node, PASSWORD, Signer, binary, until},
+};
 
 /// Stands in plain sight beside each canary, so that a search that finds nothing is known to be able to find.
 const CONTROL: &str = "stands-in-plain-sight";
@@ -152,16 +160,46 @@ fn command_lines() -> BTreeMap<u32, Vec<u8>> {
         .collect()
 }
 
-/// Sends bytes as the administrator; what the server answers, with its head.
-async fn said(node: &Node, method: &str, target: &str, body: &str) -> (u16, Vec<u8>) {
-    let mut request = node
-        .admin
+/// A client with connections of its own, which end with it: one that goes on holds what went over it last.
+fn client(node: &Node, token: &str) -> Client {
+    let builder = Client::builder().server(node.admin.server());
+    builder.bearer(token.to_owned()).build().unwrap()
+}
+
+/// Sends bytes with this token; what the server answers.
+async fn said_by(node: &Node, token: &str, method: &str, target: &str, body: &str) -> (u16, Vec<u8>) {
+    let client = client(node, token);
+    let mut request = client
         .prepare(method.parse::<Method>().unwrap(), target, None::<&Value>)
         .unwrap();
     request.set_header("content-type", "application/json");
     request.body = body.as_bytes().to_vec();
-    let reply = node.admin.send(request).await.unwrap();
+    let reply = client.send(request).await.unwrap();
     (reply.status, reply.body)
+}
+
+/// What the agent signed, sent to the node.
+async fn signed(node: &Node, signer: &Signer, target: &str, body: &Value) -> (u16, Vec<u8>) {
+    let door = Door {
+        admin: client(node, "nobody's"),
+        ..node.door()
+    };
+    let request = signer.signed(Method::POST, target, Some(body));
+    let reply = door.send(&request).await.unwrap();
+    (reply.status, reply.body)
+}
+
+/// A resolve, as the published SDK asks for it.
+fn resolve(identity: &AgentIdentity, namespace: &str) -> Value {
+    let moment = Timestamp::new(DateTime::from_timestamp(Clock::system().seconds(), 0).unwrap());
+    let nonce = format!("{moment}:0b8f3f0e-7c1e-4b3a-9f0e-5d4c3b2a1908");
+    let signature = identity
+        .key()
+        .sign(format!("{namespace}|read|{nonce}").as_bytes());
+    json!({
+        "namespace": namespace, "operation": "read", "nonce": nonce,
+        "signature": STANDARD.encode(signature), "agentPublicKey": identity.public_key().raw_base64(),
+    })
 }
 
 /// Bodies that are wrong in every way that a parser could quote them for. The name of a field is no value, and is told.
@@ -281,6 +319,9 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
     installation.set("AIM__LOG__TRACES_URL", collector.start());
     installation.set("AIM__LOG__LEVEL", "trace");
     let node = installation.start().await;
+    let said = async |method: &str, target: &str, body: &str| {
+        said_by(&node, &installation.api_key, method, target, body).await
+    };
     let machine = tempfile::tempdir().unwrap();
     let identity = node.admin.create_agent(&NewAgent::named("bot")).await.unwrap();
     KeyFolder::at(machine.path().join("aim/agents"))
@@ -288,28 +329,37 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
         .unwrap();
     let grants = format!("/api/v1/agents/{}/capabilities", identity.agent_id);
     let scope = json!({"resources": ["payments/*"]});
+    for capability in ["secret:read", "secret:write"] {
+        let grant = json!({"capability": capability, "scope": scope});
+        let _ = node.post(&grants, grant).await;
+    }
     let _ = node
-        .post(&grants, json!({"capability": "secret:read", "scope": scope}))
+        .post(
+            &grants,
+            json!({"capability": "secret:read", "scope": {"resources": ["sdk/**"]}}),
+        )
         .await;
     let (canary, twin) = (Canary::new(), Canary::new());
     let canaries = [&canary, &twin];
 
-    // A life: written, written over, taken back, deleted, destroyed, imported, looked up, exported sealed.
+    // A life: written, written over, taken back, destroyed, looked up, imported, deleted, undeleted, put back to a moment, exported
+    // sealed, wrapped, while the keys are rotated and replaced.
     let mut answers = Vec::new();
     for value in [&canary.text, &twin.text, &canary.text] {
         let body = json!({"kind": "api_key", "fields": {"value": value}, "description": CONTROL});
-        let (status, text) = said(
-            &node,
-            "PUT",
-            "/api/v1/vault/secrets/payments/key",
-            &body.to_string(),
-        )
-        .await;
+        let (status, text) = said("PUT", "/api/v1/vault/secrets/payments/key", &body.to_string()).await;
         assert_eq!(status, 201, "{}", String::from_utf8_lossy(&text));
         answers.extend(text);
     }
+    let seal_to = "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0";
+    let written = said("GET", "/api/v1/vault/secrets/payments/key", "").await.1;
+    let written: Value = serde_json::from_slice(&written).unwrap();
+    let before = &written["updated_at"];
+    let deleted = said("DELETE", "/api/v1/vault/secrets/payments/key?version=2", "").await;
+    assert_eq!(deleted.0, 200, "{}", String::from_utf8_lossy(&deleted.1));
+    answers.extend(deleted.1);
     for (target, body) in [
-        ("rollback", json!({"path": "payments/key", "version": 2})),
+        ("rollback", json!({"path": "payments/key", "version": 1})),
         ("destroy", json!({"path": "payments/key", "version": 1})),
         ("find-value", json!({"value": canary.text})),
         (
@@ -321,18 +371,20 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
             json!({"items": [{"path": "payments/map", "kind": "map", "fields": {"a": canary.text, "b": twin.text}}]}),
         ),
         ("keys/rotate", json!({"purpose": "index"})),
+        ("keys/rotate", json!({"purpose": "wrap"})),
+        ("rekey", json!({})),
+        ("undelete", json!({"path": "payments/key", "version": 2})),
+        ("restore", json!({"prefix": "payments/key", "at": before})),
         (
-            "wrap",
-            json!({"path": "payments/key", "reason": "the first start", "for_agent": identity.agent_id}),
+            "restore",
+            json!({"prefix": "payments/", "at": before, "newer": "delete", "dry_run": true}),
+        ),
+        (
+            "export",
+            json!({"prefix": "payments/", "recipient": seal_to, "reason": "moving to another place"}),
         ),
     ] {
-        let (status, text) = said(
-            &node,
-            "POST",
-            &format!("/api/v1/vault/{target}"),
-            &body.to_string(),
-        )
-        .await;
+        let (status, text) = said("POST", &format!("/api/v1/vault/{target}"), &body.to_string()).await;
         assert!(
             matches!(status, 200..=202),
             "{target}: {}",
@@ -341,33 +393,61 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
         answers.extend(text);
     }
     answers.extend(
-        said(
-            &node,
-            "GET",
-            "/api/v1/vault/diff?path=payments/key&from=2&to=3",
-            "",
-        )
-        .await
-        .1,
+        said("GET", "/api/v1/vault/diff?path=payments/key&from=2&to=3", "")
+            .await
+            .1,
     );
 
     // What an agent gets is sealed; what is refused quotes nothing.
     let signer = Signer::new(identity.clone());
-    let seal_to = "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0";
     for body in [
         json!({"path": "payments/key", "seal_to": seal_to}),
         json!({"path": "payments/key", "seal_to": canary.text}),
         json!({"path": "payments/key", "seal_to": seal_to, "decision_id": canary.text}),
         json!({"path": canary.text.to_uppercase(), "seal_to": seal_to}),
     ] {
-        let request = signer.signed(Method::POST, "/api/v1/vault/reads", Some(&body));
-        let reply = node.send(&request).await.unwrap();
         // A path is no secret, and in capitals it is no canary either.
-        answers.extend(reply.body);
+        answers.extend(signed(&node, &signer, "/api/v1/vault/reads", &body).await.1);
     }
+    let wish = json!({"path": "payments/key", "reason": "the first start", "for_agent": identity.agent_id});
+    let wrapped = node.post("/api/v1/vault/wrap", wish).await;
+    let write =
+        json!({"path": "payments/written", "secret": {"kind": "api_key", "fields": {"value": twin.text}}});
+    for (target, body, status) in [
+        (
+            "wrap/unwrap",
+            json!({"token": wrapped["token"], "seal_to": seal_to}),
+            200,
+        ),
+        ("writes", write, 201),
+    ] {
+        let (answered, text) = signed(&node, &signer, &format!("/api/v1/vault/{target}"), &body).await;
+        assert_eq!(answered, status, "{target}: {}", String::from_utf8_lossy(&text));
+        answers.extend(text);
+    }
+    // By the published SDK's calls: stored, resolved, rotated.
+    let namespace = json!({"agentId": identity.agent_id, "namespace": "creds", "operations": ["read"]});
+    let namespace = node.post("/api/v1/secrets/namespaces", namespace).await;
+    let at = format!("/api/v1/secrets/namespaces/{}", namespace["id"].as_str().unwrap());
+    for (end, canary) in [("credentials", &canary), ("rotate", &twin)] {
+        let body = json!({"encryptedBlob": STANDARD.encode(&canary.text)}).to_string();
+        let (status, text) = said("POST", &format!("{at}/{end}"), &body).await;
+        assert_eq!(status, 201, "{end}: {}", String::from_utf8_lossy(&text));
+        answers.extend(text);
+    }
+    let (status, text) = signed(
+        &node,
+        &signer,
+        "/api/v1/secrets/resolve",
+        &resolve(&identity, "creds"),
+    )
+    .await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&text));
+    answers.extend(text);
+
     let mut refused = 0;
     for (method, target, body) in malformed(&canary.text) {
-        let (status, text) = said(&node, method, target, &body).await;
+        let (status, text) = said(method, target, &body).await;
         assert!(
             (400..500).contains(&status) || status == 200,
             "{method} {target}: {status}"
@@ -381,12 +461,13 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
         .iter()
         .for_each(|canary| canary.is_not_in("an answer", &answers));
 
-    a_command_that_runs_shows_none(&node, machine.path(), &twin);
+    a_command_that_runs_shows_none(&node, machine.path(), &canary);
+    a_person_is_shown(&node, &canary).await;
 
     // What is measured, what is audited, and what is kept.
-    let (status, metrics) = said(&node, "GET", "/metrics", "").await;
+    let (status, metrics) = said("GET", "/metrics", "").await;
     assert_eq!(status, 200);
-    let (_, audit) = said(&node, "GET", "/api/v1/audit-logs?format=ndjson", "").await;
+    let (_, audit) = said("GET", "/api/v1/audit-logs?format=ndjson", "").await;
     assert!(
         holds(&audit, "secret.written") || holds(&audit, "secret.rolled_back"),
         "the log of what was done"
@@ -405,6 +486,14 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
         backup = fs::read(file).unwrap();
         assert!(holds(&backup, CONTROL));
     }
+
+    // Each connection that a canary went over has ended, but for that of the person, which the server ended.
+    let process = node.process_id();
+    until("the server's memory holds no secret", async || {
+        let left = canaries.map(|canary| memory::places(process, &canary.text).unwrap_or_default());
+        left.iter().all(Vec::is_empty).then_some(())
+    })
+    .await;
 
     // Ended in order, so that the last spans are sent.
     let ended = Command::new("kill")
@@ -430,6 +519,23 @@ async fn a_secret_is_found_nowhere(mut installation: Installation) {
         canary.is_not_in("a trace", &traces);
         canary.is_not_in("the log", &log);
     }
+}
+
+/// A value that is shown is in its answer, and nowhere once that has gone, though the caller keeps its connection.
+async fn a_person_is_shown(node: &Node, canary: &Canary) {
+    let login = json!({"email": "admin@example.com", "password": PASSWORD});
+    let session = node.post("/api/v1/auth/login", login).await;
+    let token = session["access_token"].as_str().unwrap();
+    let mode = json!({"mode": "reason"}).to_string();
+    let set = said_by(node, token, "PUT", "/api/v1/vault/reveal-settings", &mode).await;
+    assert_eq!(set.0, 200, "{}", String::from_utf8_lossy(&set.1));
+    let ask = json!({"path": "payments/map", "reason": "somebody has to look at it"});
+    let kept = node.admin.as_bearer(token.to_owned());
+    let shown: Value = kept
+        .call(Method::POST, "/api/v1/vault/reveal", Some(&ask))
+        .await
+        .unwrap();
+    assert_eq!(shown["fields"]["a"], canary.text, "shown to whoever may see it");
 }
 
 /// While a command runs with a secret, no command line on the machine shows it, nor does the environment of `aim` itself.

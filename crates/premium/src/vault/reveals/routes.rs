@@ -26,10 +26,15 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>) {
 
 /// What holds a value must not be kept by anything on its way.
 fn unkept(status: actix_web::http::StatusCode, reply: &RevealReply) -> HttpResponse {
-    HttpResponse::build(status)
+    let mut answer = HttpResponse::build(status);
+    answer
         .insert_header(("cache-control", "no-store"))
-        .insert_header(("pragma", "no-cache"))
-        .json(reply)
+        .insert_header(("pragma", "no-cache"));
+    if reply.fields.is_some() {
+        // A connection that goes on would hold the values in its buffer until the next answer.
+        answer.force_close();
+    }
+    answer.json(reply)
 }
 
 /// Whether people may see values.
