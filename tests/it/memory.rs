@@ -56,10 +56,7 @@ pub fn places(process: u32, needle: &str) -> Option<Vec<String>> {
                 _ => break,
             }
         }
-        if bytes
-            .windows(needle.len())
-            .any(|window| window == needle.as_bytes())
-        {
+        if memchr::memmem::find(&bytes, needle.as_bytes()).is_some() {
             found.push(line.to_owned());
         }
     }
