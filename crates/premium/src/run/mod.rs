@@ -148,6 +148,7 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
     let (server, command) = (arguments.server.clone(), arguments.command.clone());
     let wait = Duration::from_secs(arguments.wait);
     let plan = plan(arguments)?;
+    files::remove_left_over();
     let templates = plan
         .templates
         .iter()
