@@ -4,9 +4,11 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::Instant,
 };
 
 use aim::composition;
@@ -14,8 +16,13 @@ use aim_client::{KeyFolder, NewAgent};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
-use crate::process::{Installation, Node, binary, until};
+use crate::process::{Installation, Node, PATIENCE, binary, until};
 
 const STRIPE: &str = "sk_live_canary_4711_run";
 const PASSWORD: &str = "p\"ss/canary 4712 run";
@@ -483,6 +490,9 @@ on_both_databases! {
         a_command_is_signalled_with_new_files_and_left_alone_by_a_denial_on_sqlite,
         a_command_is_signalled_with_new_files_and_left_alone_by_a_denial_on_postgres;
     a_command_is_ended_by_a_change: a_command_is_ended_by_a_change_on_sqlite, a_command_is_ended_by_a_change_on_postgres;
+    a_read_that_a_person_approves_is_asked_for_once_and_taken_up:
+        a_read_that_a_person_approves_is_asked_for_once_and_taken_up_on_sqlite,
+        a_read_that_a_person_approves_is_asked_for_once_and_taken_up_on_postgres;
     a_change_is_told_and_the_command_goes_on:
         a_change_is_told_and_the_command_goes_on_on_sqlite,
         a_change_is_told_and_the_command_goes_on_on_postgres;
@@ -508,7 +518,7 @@ async fn a_command_is_started_anew_with_the_new_value_and_ended_when_it_may_not_
         .put("payments/stripe/live", "api_key", json!({"value": "rotated-1"}))
         .await;
     assert_eq!(line_of(&mut out, |_| true), "rotated-1 rotated-1");
-    scene.deny().await;
+    scene.grant("deny").await;
     let ended = Ended::from(child.wait_with_output().unwrap());
     assert_eq!(ended.code, 77, "{ended:?}");
     assert!(
@@ -547,7 +557,7 @@ async fn a_command_is_signalled_with_new_files_and_left_alone_by_a_denial(scene:
             "aim: payments/stripe/live changed; the command is told by a signal"
         );
     }
-    scene.deny().await;
+    scene.grant("deny").await;
     let told = line_of(&mut err, |line| line.contains("may not read"));
     assert!(told.contains("may not read payments/stripe/live"), "{told}");
     // It was left alone: it ends as it likes, at a signal of ours.
@@ -622,15 +632,361 @@ async fn a_change_is_told_and_the_command_goes_on(scene: Scene) {
     assert_eq!(child.wait().unwrap().code(), Some(4));
 }
 
+async fn a_read_that_a_person_approves_is_asked_for_once_and_taken_up(scene: Scene) {
+    let flags = [
+        "--on-change",
+        "restart",
+        "--env",
+        "STRIPE=payments/stripe/live",
+        "--env",
+        "LOGIN=db/orders#password",
+    ];
+    let mut child = scene
+        .command(&flags, "echo \"$STRIPE\"; exec sleep 60")
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    assert_eq!(line_of(&mut out, |_| true), STRIPE);
+    scene.grant("require_approval").await;
+    let id = decision_in(&line_of(&mut err, |_| true));
+    // What is heard while the person thinks asks for nothing new.
+    for number in 1..=3 {
+        let value = json!({"value": format!("rotated-{number}")});
+        scene.put("payments/stripe/live", "api_key", value).await;
+        let login = json!({"username": "orders", "password": PASSWORD, "host": format!("db{number}")});
+        scene.put("db/orders", "database", login).await;
+    }
+    scene.decide(&id, "approve").await;
+    assert_eq!(line_of(&mut out, |_| true), "rotated-3");
+    let told = line_of(&mut err, |_| true);
+    assert!(told.ends_with("changed; the command is started anew"), "{told}");
+    assert_eq!(scene.pending().await, 0);
+
+    // The next change is another read, and a person who says no ends the command.
+    let value = json!({"value": "rotated-4"});
+    scene.put("payments/stripe/live", "api_key", value).await;
+    let id = decision_in(&line_of(&mut err, |_| true));
+    assert_eq!(scene.pending().await, 1);
+    scene.decide(&id, "reject").await;
+    let told = line_of(&mut err, |_| true);
+    assert!(told.contains("may not read payments/stripe/live"), "{told}");
+    assert_eq!(child.wait().unwrap().code(), Some(77));
+    assert_eq!(scene.pending().await, 0);
+}
+
+fn decision_in(line: &str) -> String {
+    let (before, id) = line.split_once(" (decision ").unwrap();
+    assert_eq!(
+        before,
+        "aim: waiting for a person to approve the read of payments/stripe/live"
+    );
+    id.trim_end_matches(')').to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_told_to_end_is_not_started_anew() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = ["--on-change", "restart", "--env", "STRIPE=payments/stripe/live"];
+    // It ends what it does before it ends: until somebody writes to it.
+    let script = "trap 'echo draining; read -r _ < drained; exit 5' TERM; echo ready; \
+                  sleep 60 & while :; do wait; done";
+    let fifo = scene.path("drained");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut child = scene.command(&flags, script).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let _ = line_of(&mut out, |line| line == "ready");
+    send("TERM", child.id());
+    let _ = line_of(&mut out, |line| line == "draining");
+    scene
+        .put("payments/stripe/live", "api_key", json!({"value": "rotated-5"}))
+        .await;
+    let told = line_of(&mut err, |_| true);
+    assert_eq!(
+        told,
+        "aim: payments/stripe/live changed; the command was told to end, and is left to that"
+    );
+    fs::write(&fifo, "\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_command_started_ends_with_it_when_a_change_ends_it() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = [
+        "--redact",
+        "--on-change",
+        "restart",
+        "--env",
+        "STRIPE=payments/stripe/live",
+    ];
+    // A shell that passes no signal on, and what it started, which holds its output open.
+    let script = "/bin/sh -c 'echo $$; exec sleep 1000'; true";
+    let mut child = scene.command(&flags, script).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let first = line_of(&mut out, |_| true);
+    scene
+        .put("payments/stripe/live", "api_key", json!({"value": "rotated-6"}))
+        .await;
+    let second = line_of(&mut out, |_| true);
+    assert_ne!(first, second);
+    gone(&first).await;
+    scene.grant("deny").await;
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 77, "{ended:?}");
+    gone(&second).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_holds_the_output_is_not_waited_for_when_a_change_ends_the_command() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = [
+        "--redact",
+        "--on-change",
+        "exit",
+        "--env",
+        "STRIPE=payments/stripe/live",
+    ];
+    // Its parent is gone before the change: it is the command's no more.
+    let script = "(setsid /bin/sh -c 'echo $$; exec sleep 1000' &); echo ready; exec sleep 60";
+    let mut child = scene.command(&flags, script).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let said = [line_of(&mut out, |_| true), line_of(&mut out, |_| true)];
+    let daemon = said.iter().find(|line| *line != "ready").unwrap();
+    scene
+        .put("payments/stripe/live", "api_key", json!({"value": "rotated-7"}))
+        .await;
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    assert!(Path::new(&format!("/proc/{daemon}")).exists());
+    send("KILL", daemon.parse().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_could_not_be_written_are_written_later_and_the_signal_comes_then() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = [
+        "--file-env",
+        "KEY_FILE=payments/stripe/live",
+        "--on-change",
+        "signal:HUP",
+    ];
+    let script =
+        "trap 'cat \"$KEY_FILE\"; exit 6' HUP; echo \"$KEY_FILE\"; sleep 60 & while :; do wait; done";
+    let mut child = scene.command(&flags, script).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let file = line_of(&mut out, |_| true);
+    // A folder where the new file is to be written.
+    let in_the_way = format!("{file}.new");
+    fs::create_dir(&in_the_way).unwrap();
+    scene
+        .put("payments/stripe/live", "api_key", json!({"value": "rotated-8"}))
+        .await;
+    let told = line_of(&mut err, |_| true);
+    assert!(told.contains("its files could not be written"), "{told}");
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(line_of(&mut out, |_| true), "rotated-8");
+    assert_eq!(child.wait().unwrap().code(), Some(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_that_nobody_told_of_is_found_now_and_then() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let (way, _cut) = way(scene.node.address, Hearing::Nothing).await;
+    let flags = [
+        "--server",
+        &way,
+        "--on-change",
+        "exit",
+        "--renew-every",
+        "1",
+        "--env",
+        "STRIPE=payments/stripe/live",
+    ];
+    let mut child = scene
+        .command(&flags, "echo ready; exec sleep 600")
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let _ = line_of(&mut out, |line| line == "ready");
+    scene.grant("deny").await;
+    let code = until("the end of the command", async || child.try_wait().unwrap()).await;
+    assert_eq!(code.code(), Some(77));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_break_of_the_connection_is_told_where_only_a_notice_is_wanted() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let (way, cut) = way(scene.node.address, Hearing::All).await;
+    let flags = ["--server", &way, "--env", "STRIPE=payments/stripe/live"];
+    let mut child = scene.command(&flags, "exec sleep 600").spawn().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let told = tokio::task::spawn_blocking(move || (line_of(&mut err, |_| true), err));
+    let mut rotated = 0;
+    until("the line that tells of a change", async || {
+        rotated += 1;
+        let value = json!({"value": format!("rotated-{rotated}")});
+        scene.put("payments/stripe/live", "api_key", value).await;
+        told.is_finished().then_some(())
+    })
+    .await;
+    let (_, mut err) = told.await.unwrap();
+    cut.send_replace(());
+    let told = line_of(&mut err, |line| line.contains("could not be heard"));
+    assert!(told.ends_with("secrets may have changed; the command keeps what it was started with"));
+    send("TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    All,
+    /// Nobody can listen for changes.
+    Nothing,
+}
+
+/// A way to the server, all connections on which can be cut.
+async fn way(server: SocketAddr, hearing: Hearing) -> (String, watch::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (cut, is_cut) = watch::channel(());
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            let mut is_cut = is_cut.clone();
+            is_cut.mark_unchanged();
+            tokio::spawn(async move {
+                let mut to = TcpStream::connect(server).await.unwrap();
+                let (mut answers, mut requests) = to.split();
+                let (mut from, mut back) = from.split();
+                let asked = async {
+                    let mut piece = vec![0; 64 * 1024];
+                    while let Ok(read @ 1..) = from.read(&mut piece).await {
+                        let listens = piece[..read].starts_with(b"GET /api/v1/vault/changes");
+                        let is_refused = listens && hearing == Hearing::Nothing;
+                        if is_refused || requests.write_all(&piece[..read]).await.is_err() {
+                            break;
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = asked => {}
+                    _ = tokio::io::copy(&mut answers, &mut back) => {}
+                    _ = is_cut.changed() => {}
+                }
+            });
+        }
+    });
+    (format!("http://{address}"), cut)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_run_left_is_removed_by_the_next_run_of_any_kind() {
+    if !is_premium() {
+        return;
+    }
+    let scene = Scene::new(Installation::sqlite()).await;
+    let flags = ["--file-env", "KEY_FILE=payments/stripe/live"];
+    let script = "echo \"$KEY_FILE\"; echo $$; exec sleep 600";
+    let mut child = scene.command(&flags, script).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let file = PathBuf::from(line_of(&mut out, |_| true));
+    let command = line_of(&mut out, |_| true);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    send("KILL", command.parse().unwrap());
+    let ended = scene.run(&["--env", "STRIPE=payments/stripe/live"], "true");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!file.parent().unwrap().exists());
+}
+
+#[test]
+fn no_command_that_sees_a_secret_leaves_a_core() {
+    if !is_premium() {
+        return;
+    }
+    // It waits for a token. Where the limit cannot be raised, it is 0 for everybody.
+    let script = "ulimit -c unlimited 2>/dev/null; exec \"$0\" vault unwrap";
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", script])
+        .arg(binary())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let limits = format!("/proc/{}/limits", child.id());
+    let deadline = Instant::now() + PATIENCE;
+    let is_off = || {
+        let limits = fs::read_to_string(&limits).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max core file size"));
+        line.unwrap().split_whitespace().skip(4).take(2).eq(["0", "0"])
+    };
+    while !is_off() {
+        assert!(Instant::now() < deadline, "cores stay on");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn send(signal: &str, process: u32) {
+    let sent = Command::new("kill")
+        .args([format!("-{signal}"), process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+async fn gone(process: &str) {
+    let path = format!("/proc/{process}");
+    until("the end of what the command started", async || {
+        (!Path::new(&path).exists()).then_some(())
+    })
+    .await;
+}
+
 impl Scene {
-    /// The grant that allowed reads has a denial beside it.
-    async fn deny(&self) {
+    /// The decisions that wait for a person.
+    async fn pending(&self) -> usize {
+        let path = "/api/v1/verifications?status=pending";
+        let admin = &self.node.admin;
+        let list: Value = admin.call(Method::GET, path, None::<&()>).await.unwrap();
+        list["verifications"].as_array().unwrap().len()
+    }
+
+    async fn decide(&self, id: &str, verdict: &str) {
+        let path = format!("/api/v1/verifications/{id}");
+        let admin = &self.node.admin;
+        let seen: Value = admin.call(Method::GET, &path, None::<&()>).await.unwrap();
+        let body = json!({"digest": seen["request_digest"]});
+        let _ = self.node.post(&format!("{path}/{verdict}"), body).await;
+    }
+
+    /// The grant that allowed reads has a stricter one beside it.
+    async fn grant(&self, effect: &str) {
         let id = self.agent_id().await;
-        let deny =
-            json!({"capability": "secret:read", "effect": "deny", "scope": {"resources": ["payments/**"]}});
+        let grant =
+            json!({"capability": "secret:read", "effect": effect, "scope": {"resources": ["payments/**"]}});
         let _ = self
             .node
-            .post(&format!("/api/v1/agents/{id}/capabilities"), deny)
+            .post(&format!("/api/v1/agents/{id}/capabilities"), grant)
             .await;
     }
 

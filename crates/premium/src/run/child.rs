@@ -9,7 +9,11 @@ use std::{
     io::{self, Read, Write},
     os::unix::process::ExitStatusExt,
     process::{self, Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -25,7 +29,8 @@ use tokio::sync::oneshot;
 use super::{
     files::PrivateFiles,
     redact::{Patterns, Redactor},
-    watch::Watcher,
+    tree::Tree,
+    watch::{GRACE, Watcher},
 };
 
 /// What is passed on.
@@ -34,6 +39,8 @@ const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
 const OF_TERMINAL: [i32; 3] = [SIGINT, SIGQUIT, SIGWINCH];
 /// What ends a program that does not handle it, of what we take.
 const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+/// What tells a program to end. Others may mean something else to it: to be configured anew, to show its threads.
+const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
 /// What a shell adds to the number of the signal that ended a program.
 const SIGNAL_BASE: i32 = 128;
 /// As shells and `env` say it.
@@ -53,6 +60,14 @@ pub struct Order {
 
 /// Why there was no child: an exit code, and what to say.
 pub struct NotStarted(pub u8, pub String);
+
+/// How the child ended.
+pub struct Ended {
+    /// Its exit code, as shells have it.
+    pub code: u8,
+    /// Whether somebody else than we told it to end.
+    pub was_told: bool,
+}
 
 /// What has become of the child so far.
 #[derive(Clone, Copy)]
@@ -83,9 +98,23 @@ impl Signals {
 pub struct Control<'a> {
     stage: &'a Mutex<Stage>,
     files: &'a Mutex<Option<PrivateFiles>>,
+    was_told: &'a AtomicBool,
 }
 
 impl Control<'_> {
+    /// Whether somebody else has told it to end.
+    pub fn was_told(&self) -> bool {
+        self.was_told.load(Ordering::Acquire)
+    }
+
+    /// What it has started; none if it has ended.
+    pub(super) fn tree(&self) -> Option<Tree> {
+        match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Running(child) => Some(Tree::of(child)),
+            Stage::Ended => None,
+        }
+    }
+
     /// Sends it a signal. `false`: it has ended.
     pub fn signal(&self, signal: Signal) -> bool {
         let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +156,8 @@ fn ignored_in(status: &str) -> Vec<i32> {
         .collect()
 }
 
-/// Runs the child to its end and answers how it ended. `files` are removed when it has. The watcher watches meanwhile.
+/// Runs the child to its end and answers how it ended. `files` are removed when it has. The watcher watches meanwhile; when it
+/// ends the child, then what the child has started too.
 ///
 /// # Errors
 /// [`NotStarted`].
@@ -136,7 +166,7 @@ pub(super) fn run(
     files: Option<PrivateFiles>,
     signals: Signals,
     watcher: Option<&Watcher<'_>>,
-) -> Result<u8, NotStarted> {
+) -> Result<Ended, NotStarted> {
     let Signals(mut signals) = signals;
     // What came while files were written was meant for the command, and there is none yet.
     if let Some(early) = signals.pending().find(|origin| ENDING.contains(&origin.signal)) {
@@ -150,35 +180,68 @@ pub(super) fn run(
     drop(order.environment);
     let stage = Mutex::new(Stage::Running(Pid::from_child(&child)));
     let files = Mutex::new(files);
+    let was_told = AtomicBool::new(false);
     let control = Control {
         stage: &stage,
         files: &files,
+        was_told: &was_told,
     };
     let handle = signals.handle();
-    thread::scope(|scope| {
+    let status = thread::scope(|scope| {
         let (stop, stopped) = oneshot::channel();
-        if let Some(watcher) = watcher {
+        let watching = watcher.map(|watcher| {
             let control = &control;
-            scope.spawn(move || watcher.watch(control, stopped));
-        }
-        scope.spawn(|| signals.forever().for_each(|origin| pass_on(&stage, &origin)));
-        let mut streams = Vec::new();
-        if let Some(patterns) = &order.redact {
-            let (out, err) = (child.stdout.take(), child.stderr.take());
-            streams.push(scope.spawn(move || out.map(|out| scrub(out, io::stdout(), patterns))));
-            streams.push(scope.spawn(move || err.map(|err| scrub(err, io::stderr(), patterns))));
-        }
+            scope.spawn(move || watcher.watch(control, stopped))
+        });
+        scope.spawn(|| {
+            signals
+                .forever()
+                .for_each(|origin| pass_on(&stage, &was_told, &origin))
+        });
+        let streams = order.redact.map(|patterns| scrubbed(&mut child, patterns));
         let status = wait(&mut child, &stage, &files);
         let _ = stop.send(());
-        // What the child started may still write; a signal ends that.
-        for stream in streams {
-            let _ = stream.join();
+        // It may be ending what the child has started.
+        let _ = watching.map(thread::ScopedJoinHandle::join);
+        if let Some(streams) = streams {
+            // What the child started may still write; a signal ends that. Where we ended the child, what is left has nothing to
+            // do with it any more, and is not waited for.
+            let _ = if watcher.is_some_and(Watcher::has_ended_it) {
+                streams.recv_timeout(GRACE).is_ok()
+            } else {
+                streams.recv().is_ok()
+            };
         }
         handle.close();
         status
-            .map(exit_code)
-            .map_err(|error| NotStarted(NOT_EXECUTABLE, format!("the command was lost: {error}")))
-    })
+    });
+    status
+        .map(|status| Ended {
+            code: exit_code(status),
+            was_told: was_told.into_inner(),
+        })
+        .map_err(|error| NotStarted(NOT_EXECUTABLE, format!("the command was lost: {error}")))
+}
+
+/// Copies the child's output without the values. What is answered is cut off when both streams have ended. The threads stay as
+/// long as somebody writes: what a daemon of the child's writes is looked at as well.
+fn scrubbed(child: &mut Child, patterns: Patterns) -> mpsc::Receiver<()> {
+    let (both, ended) = mpsc::channel::<()>();
+    let patterns = Arc::new(patterns);
+    if let Some(out) = child.stdout.take() {
+        let (open, patterns) = (both.clone(), Arc::clone(&patterns));
+        thread::spawn(move || {
+            scrub(out, io::stdout(), &patterns);
+            drop(open);
+        });
+    }
+    if let Some(err) = child.stderr.take() {
+        thread::spawn(move || {
+            scrub(err, io::stderr(), &patterns);
+            drop(both);
+        });
+    }
+    ended
 }
 
 fn start(order: &Order) -> Result<Child, NotStarted> {
@@ -222,11 +285,16 @@ fn wait(
     status
 }
 
-fn pass_on(stage: &Mutex<Stage>, origin: &Origin) {
+fn pass_on(stage: &Mutex<Stage>, was_told: &AtomicBool, origin: &Origin) {
     let stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
     match *stage {
         Stage::Running(child) => {
-            let told_by_terminal = origin.cause == Cause::Kernel && OF_TERMINAL.contains(&origin.signal);
+            let by_system = origin.cause == Cause::Kernel;
+            // The system says by SIGHUP that the terminal is gone.
+            if STOPPING.contains(&origin.signal) || (by_system && origin.signal == SIGHUP) {
+                was_told.store(true, Ordering::Release);
+            }
+            let told_by_terminal = by_system && OF_TERMINAL.contains(&origin.signal);
             if let Some(signal) = Signal::from_named_raw(origin.signal).filter(|_| !told_by_terminal) {
                 // It ended in between, or is another user's by now (sudo): there is nothing else to do.
                 let _ = kill_process(child, signal);

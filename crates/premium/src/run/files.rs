@@ -2,7 +2,8 @@
 //! that, and gone when the run ends. A path that the child expects is a link into the folder.
 //!
 //! Each folder holds a lock that its run keeps. A run that was killed leaves folder and links behind; the
-//! next run of the same user finds the lock free and removes the folder, and replaces such a link.
+//! next run of the same user finds the lock free and removes the folder. The links lead nowhere then; a run that
+//! writes at such a path replaces them.
 
 use std::{
     env, fs,
@@ -30,15 +31,13 @@ pub struct PrivateFiles {
 }
 
 impl PrivateFiles {
-    /// Makes the folder in the first place of [`places`] that takes it, and removes what runs that were
-    /// killed left there.
+    /// Makes the folder in the first place of [`places`] that takes it.
     ///
     /// # Errors
     /// When no place takes it.
     pub fn new() -> Result<Self, String> {
         let mut failure = "there is no place for files".to_owned();
         for place in places() {
-            sweep(&place);
             match Self::within(&place) {
                 Ok(files) => return Ok(files),
                 Err(error) => failure = format!("no folder can be made in {}: {error}", place.display()),
@@ -138,6 +137,13 @@ impl Drop for PrivateFiles {
             }
         }
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Removes what this user's runs that were killed left, wherever a run may lay it.
+pub fn remove_left_over() {
+    for place in places() {
+        sweep(&place);
     }
 }
 

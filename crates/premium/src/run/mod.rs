@@ -10,6 +10,7 @@ pub mod redact;
 pub mod reference;
 mod secrets;
 pub mod template;
+mod tree;
 pub mod watch;
 
 use std::{
@@ -91,6 +92,10 @@ struct RunArguments {
     /// `signal:NAME`, which writes the files anew first.
     #[arg(long, value_name = "WHAT")]
     on_change: Option<OnChange>,
+    /// With `restart`, `exit` and `signal` the secrets are read anew after this many seconds though nothing was heard, for what no
+    /// server tells, such as the end of a grant. 0: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    renew_every: u64,
     /// Wait this many seconds for a person to approve what needs that.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
@@ -147,7 +152,9 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
     keep_memory_private();
     let (server, command) = (arguments.server.clone(), arguments.command.clone());
     let wait = Duration::from_secs(arguments.wait);
+    let every = Some(Duration::from_secs(arguments.renew_every)).filter(|every| !every.is_zero());
     let plan = plan(arguments)?;
+    files::remove_left_over();
     let templates = plan
         .templates
         .iter()
@@ -169,7 +176,7 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
     let client = furniture.client(server)?;
     let watcher = client
         .as_ref()
-        .map(|client| Watcher::new(client.clone(), plan.on_change, &furniture))
+        .map(|client| Watcher::new(client.clone(), plan.on_change, every, &furniture))
         .transpose()?;
     let mut secrets = Secrets::read(client.as_ref(), wait, &furniture.references)?;
     // From the first file on a signal waits for the child, and does not leave files behind.
@@ -195,14 +202,15 @@ fn run(arguments: RunArguments) -> Result<u8, Failure> {
             environment,
             redact,
         };
-        let code = child::run(order, files, taken, watcher.as_ref())?;
+        let ended = child::run(order, files, taken, watcher.as_ref())?;
         match watcher.as_ref().and_then(Watcher::next) {
-            Some(Next::Again(renewed, taken)) => {
+            // What somebody wants to end stays ended.
+            Some(Next::Again(renewed, taken)) if !ended.was_told => {
                 secrets = renewed;
                 signals = Some(taken);
             }
             Some(Next::End(code)) => return Ok(code),
-            None => return Ok(code),
+            Some(Next::Again(..)) | None => return Ok(ended.code),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Takes values out of a stream of bytes, wherever the stream is cut into pieces.
 
+use std::fmt::Write as _;
+
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use zeroize::Zeroizing;
 
 /// What stands in the place of a value.
@@ -13,6 +14,26 @@ pub const REPLACEMENT: &[u8] = b"[redacted]";
 pub const SHORTEST: usize = 4;
 /// A line of a longer value, as a key in PEM is printed line by line.
 const SHORTEST_LINE: usize = 8;
+
+/// Longer values are looked for in one way of each encoding; all of them would take more memory than they are worth.
+const LONG: usize = 64 * 1024;
+/// What programs leave as it is in percent-encoding, beside letters and digits.
+const UNTOUCHED: [&[u8]; 7] = [
+    b"",
+    // RFC 3986 §2.3: Go, curl, PHP.
+    b"-_.~",
+    // Python's quote.
+    b"-_.~/",
+    // JavaScript's encodeURIComponent and encodeURI.
+    b"-_.~!*'()",
+    b"-_.~!*'();/?:@&=+$,#",
+    // Forms, as browsers and Java write them.
+    b"-_.*",
+    // A segment of a path in Go.
+    b"-_.~$&+:=@",
+];
+/// What programs write by number in JSON beside what they must, for HTML: nothing, Go, Gson, .NET.
+const BY_NUMBER: [&str; 4] = ["", "<>&\u{2028}\u{2029}", "<>&='", "<>&'\"+`"];
 
 /// The byte strings that may not pass.
 #[derive(Default)]
@@ -23,8 +44,8 @@ pub struct Patterns {
 }
 
 impl Patterns {
-    /// Adds a value in the forms in which programs print one: as it is, by lines, and as JSON, in
-    /// percent-encoding and in Base64. Answers whether it is long enough to be found.
+    /// Adds a value in the forms in which programs print one: as it is, by lines, and in the usual ways of JSON,
+    /// percent-encoding and Base64. Answers whether it is long enough to be found.
     pub fn add(&mut self, value: &[u8]) -> bool {
         let trimmed = value.trim_ascii();
         if trimmed.len() < SHORTEST {
@@ -38,16 +59,15 @@ impl Patterns {
                 }
             }
         }
-        if let Some(quoted) = std::str::from_utf8(trimmed)
-            .ok()
-            .and_then(|text| serde_json::to_vec(text).ok())
-        {
-            let quoted = Zeroizing::new(quoted);
-            if let [_, inside @ .., _] = quoted.as_slice() {
-                self.add_one(inside.to_vec());
+        let ways = if trimmed.len() > LONG { 1 } else { usize::MAX };
+        if let Ok(text) = std::str::from_utf8(trimmed) {
+            for json in Json::all().take(ways) {
+                self.add_one(json.inside(text).into_bytes());
             }
         }
-        self.add_one(percent_encode(trimmed, NON_ALPHANUMERIC).to_string().into_bytes());
+        for percent in Percent::all().take(ways) {
+            self.add_one(percent.encoded(trimmed).into_bytes());
+        }
         for whole in [value, trimmed] {
             for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
                 self.add_one(engine.encode(whole).into_bytes());
@@ -92,6 +112,101 @@ impl Patterns {
             Look::Nothing
         } else {
             Look::Found(longest)
+        }
+    }
+}
+
+/// A way to write bytes in percent-encoding.
+#[derive(Clone, Copy)]
+struct Percent {
+    untouched: &'static [u8],
+    space: &'static str,
+    is_upper: bool,
+}
+
+impl Percent {
+    fn all() -> impl Iterator<Item = Self> {
+        UNTOUCHED.into_iter().flat_map(|untouched| {
+            [("%20", true), ("%20", false), ("+", true), ("+", false)].map(|(space, is_upper)| Self {
+                untouched,
+                space,
+                is_upper,
+            })
+        })
+    }
+
+    fn encoded(self, value: &[u8]) -> String {
+        let mut out = String::with_capacity(3 * value.len());
+        for byte in value {
+            if byte.is_ascii_alphanumeric() || self.untouched.contains(byte) {
+                out.push(char::from(*byte));
+            } else if *byte == b' ' {
+                out.push_str(self.space);
+            } else {
+                // A String takes whatever is written to it.
+                let _ = if self.is_upper {
+                    write!(out, "%{byte:02X}")
+                } else {
+                    write!(out, "%{byte:02x}")
+                };
+            }
+        }
+        out
+    }
+}
+
+/// A way to write a string in JSON (RFC 8259 §7 leaves it open).
+#[derive(Clone, Copy)]
+struct Json {
+    by_number: &'static str,
+    /// Python, PHP and .NET write everything else than ASCII by number.
+    is_ascii: bool,
+    /// PHP has it `\/`.
+    escapes_slash: bool,
+    is_upper: bool,
+}
+
+impl Json {
+    fn all() -> impl Iterator<Item = Self> {
+        BY_NUMBER.into_iter().flat_map(|by_number| {
+            (0..8).map(move |bits| Self {
+                by_number,
+                is_ascii: bits & 1 != 0,
+                escapes_slash: bits & 2 != 0,
+                is_upper: bits & 4 != 0,
+            })
+        })
+    }
+
+    /// The string without its quotes.
+    fn inside(self, text: &str) -> String {
+        let mut out = String::with_capacity(2 * text.len());
+        for letter in text.chars() {
+            match letter {
+                _ if self.by_number.contains(letter) => self.number(letter, &mut out),
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '/' if self.escapes_slash => out.push_str("\\/"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                '\0'..' ' => self.number(letter, &mut out),
+                '\u{7f}'.. if self.is_ascii => self.number(letter, &mut out),
+                _ => out.push(letter),
+            }
+        }
+        out
+    }
+
+    fn number(self, letter: char, out: &mut String) {
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            let _ = if self.is_upper {
+                write!(out, "\\u{unit:04X}")
+            } else {
+                write!(out, "\\u{unit:04x}")
+            };
         }
     }
 }
@@ -259,9 +374,42 @@ mod tests {
             assert_eq!(text(&patterns, &["<", form, ">"]), "<[redacted]>", "{form}");
         }
         let mut patterns = Patterns::default();
+        assert!(patterns.add("a-b_c.d~ö /<&'>=\"+\u{1}\u{1f511}".as_bytes()));
+        for form in [
+            // Python's quote, with and without safe='', and quote_plus; Go's QueryEscape.
+            "a-b_c.d~%C3%B6%20/%3C%26%27%3E%3D%22%2B%01%F0%9F%94%91",
+            "a-b_c.d~%C3%B6%20%2F%3C%26%27%3E%3D%22%2B%01%F0%9F%94%91",
+            "a-b_c.d~%C3%B6+%2F%3C%26%27%3E%3D%22%2B%01%F0%9F%94%91",
+            "a-b_c.d~%c3%b6%20%2f%3c%26%27%3e%3d%22%2b%01%f0%9f%94%91",
+            // encodeURIComponent, encodeURI, URLSearchParams.
+            "a-b_c.d~%C3%B6%20%2F%3C%26'%3E%3D%22%2B%01%F0%9F%94%91",
+            "a-b_c.d~%C3%B6%20/%3C&'%3E=%22+%01%F0%9F%94%91",
+            "a-b_c.d%7E%C3%B6+%2F%3C%26%27%3E%3D%22%2B%01%F0%9F%94%91",
+            "a-b_c.d~%C3%B6%20%2F%3C&%27%3E=%22+%01%F0%9F%94%91",
+            // json.dumps, JSON.stringify, Go's json.Marshal, PHP's json_encode, Gson, System.Text.Json.
+            r#"a-b_c.d~\u00f6 /<&'>=\"+\u0001\ud83d\udd11"#,
+            "a-b_c.d~ö /<&'>=\\\"+\\u0001\u{1f511}",
+            "a-b_c.d~ö /\\u003c\\u0026'\\u003e=\\\"+\\u0001\u{1f511}",
+            r#"a-b_c.d~\u00f6 \/<&'>=\"+\u0001\ud83d\udd11"#,
+            "a-b_c.d~ö /\\u003c\\u0026\\u0027\\u003e\\u003d\\\"+\\u0001\u{1f511}",
+            r"a-b_c.d~\u00F6 /\u003C\u0026\u0027\u003E=\u0022\u002B\u0001\uD83D\uDD11",
+        ] {
+            assert_eq!(text(&patterns, &["<", form, ">"]), "<[redacted]>", "{form}");
+        }
+        let mut patterns = Patterns::default();
         assert!(patterns.add(b"-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\nshort\n-----END KEY-----\n"));
         assert_eq!(text(&patterns, &["1: MC4CAQAwBQYDK2VwBCIEIA"]), "1: [redacted]");
         assert_eq!(text(&patterns, &["short"]), "short");
+    }
+
+    #[test]
+    fn a_long_value_has_fewer_forms() {
+        let count = |length: usize| {
+            let mut patterns = Patterns::default();
+            assert!(patterns.add("ö-/&".repeat(length).as_bytes()));
+            patterns.patterns.len()
+        };
+        assert!(count(LONG / 5 + 1) < 10 && count(1) > 30);
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The secrets of a run: each read once, all at the same time, all or none.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aim_client::{Client, Decision, Error, KeyFolder, Secret, SecretError, SecretString, Status};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt as _, stream};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{DENIED, FAILED, Failure, LATER, reference::Reference, say};
@@ -13,6 +17,8 @@ use super::{DENIED, FAILED, Failure, LATER, reference::Reference, say};
 const AT_ONCE: usize = 16;
 /// How often a decision that waits for a person is asked for.
 const POLL: Duration = Duration::from_secs(1);
+/// Why a read is denied whose grant has been used as often as its rate allows.
+const SPENT: &str = "scope.rate_limit";
 /// The kind whose content is Base64.
 const FILE: &str = "file";
 /// Fields that name or place something; a program may print them, and often must.
@@ -31,8 +37,27 @@ const OPEN_FIELDS: [&str; 8] = [
 pub(super) type Key = (String, Option<i64>);
 
 /// Secrets that were read.
-#[derive(Debug)]
-pub(crate) struct Secrets(BTreeMap<Key, Secret>);
+#[derive(Debug, Default)]
+pub(crate) struct Secrets {
+    read: BTreeMap<Key, Secret>,
+    /// Those of which a person approved the read.
+    by_person: BTreeSet<Key>,
+}
+
+/// The decisions that are a person's, while a command runs: each read waits for the one that it asked for, however often it is
+/// tried, and is not asked for again.
+#[derive(Default)]
+pub(super) struct Asked(BTreeMap<Key, Uuid>);
+
+/// What came of reading anew.
+pub(super) enum Renewal {
+    Read(Secrets),
+    /// A person decides first.
+    Waiting,
+    /// There have been as many reads as a grant's rate allows.
+    Spent,
+    Failed(Failure),
+}
 
 impl Secrets {
     /// Reads all that is named, as the agent. A person is waited for as long as `wait`.
@@ -46,39 +71,72 @@ impl Secrets {
         references: &[&Reference],
     ) -> Result<Self, Failure> {
         let Some(client) = client else {
-            return Ok(Self(BTreeMap::new()));
+            return Ok(Self::default());
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        runtime.block_on(Self::read_by(client, wait, references))
+        let secrets = runtime.block_on(read_all(client, keys(references), wait))?;
+        secrets.checked(references)
     }
 
-    /// As [`Self::read`], where there is a runtime.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub(super) async fn read_by(
-        client: &Client,
-        wait: Duration,
-        references: &[&Reference],
-    ) -> Result<Self, Failure> {
-        let mut wanted: Vec<Key> = references.iter().map(|reference| key(reference)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let secrets = read_all(client, wanted, wait).await?;
-        Self(secrets).checked(references)
+    /// Reads all that is `wanted` anew, while a command runs that has what was read before. Approvals are taken up when
+    /// everything else can be had.
+    pub(super) async fn renew(client: &Client, wanted: &BTreeSet<Key>, asked: &mut Asked) -> Renewal {
+        let mut errors = Vec::new();
+        let approved = asked.polled(client, wanted, &mut errors).await;
+        if !errors.is_empty() {
+            return unread(errors);
+        }
+        let unasked = wanted.iter().filter(|key| !asked.0.contains_key(key));
+        let mut reads = read_at_once(client, unasked.cloned()).await;
+        for (key, decision) in reads.pending.drain(..) {
+            waits(&key, &decision);
+            asked.0.insert(key, decision.id);
+        }
+        let mut by_person = BTreeSet::new();
+        if reads.errors.is_empty() && reads.secrets.len() + approved.len() == wanted.len() {
+            for (key, decision) in approved {
+                match client.take_up_secret(&key.0, key.1, decision).await {
+                    Ok(secret) => {
+                        asked.0.remove(&key);
+                        by_person.insert(key.clone());
+                        reads.secrets.insert(key, secret);
+                    }
+                    // It was used, is too old by now, or would be a denial: a read of its own will tell.
+                    Err(SecretError::Call(Error::Refused(problem))) if problem.status == 409 => {
+                        asked.0.remove(&key);
+                    }
+                    Err(error) => reads.errors.push(error),
+                }
+            }
+        }
+        if reads.secrets.len() < wanted.len() {
+            return unread(reads.errors);
+        }
+        Renewal::Read(Self {
+            read: reads.secrets,
+            by_person,
+        })
     }
 
     /// Which version each of them has.
     pub(super) fn versions(&self) -> BTreeMap<Key, i64> {
-        let read = self.0.iter();
+        let read = self.read.iter();
         read.map(|(key, secret)| (key.clone(), secret.version)).collect()
     }
 
+    /// Those of which a person approved the read.
+    pub(super) fn by_person(&self) -> BTreeSet<Key> {
+        self.by_person.clone()
+    }
+
     /// That each field that is named is there.
-    fn checked(self, references: &[&Reference]) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub(super) fn checked(self, references: &[&Reference]) -> Result<Self, Failure> {
         for reference in references {
             self.value(reference)?;
         }
@@ -108,7 +166,7 @@ impl Secrets {
         reference: &'a Reference,
     ) -> Result<(&'a Secret, &'a str, &'a SecretString), String> {
         let secret = self
-            .0
+            .read
             .get(&key(reference))
             .ok_or_else(|| format!("{reference} was not read"))?;
         let found = match &reference.field {
@@ -141,15 +199,17 @@ pub(super) fn client_of(agent: Option<&str>, server: Option<String>) -> Result<C
     Ok(builder.build().map_err(|error| error.to_string())?)
 }
 
-/// Reads all, at the same time; what waits for a person after the rest, if the rest can be had.
-async fn read_all(
-    client: &Client,
-    wanted: Vec<Key>,
-    wait: Duration,
-) -> Result<BTreeMap<Key, Secret>, Failure> {
-    let mut secrets = BTreeMap::new();
-    let mut pending = Vec::new();
-    let mut failures = Vec::new();
+/// What came of several reads.
+#[derive(Default)]
+struct Reads {
+    secrets: BTreeMap<Key, Secret>,
+    /// What a person decides.
+    pending: Vec<(Key, Box<Decision>)>,
+    errors: Vec<SecretError>,
+}
+
+async fn read_at_once(client: &Client, wanted: impl IntoIterator<Item = Key>) -> Reads {
+    let mut come = Reads::default();
     let mut reads = stream::iter(wanted)
         .map(|(path, version)| async move {
             let read = client.read_secret(&path, version).await;
@@ -159,19 +219,33 @@ async fn read_all(
     while let Some((key, read)) = reads.next().await {
         match read {
             Ok(secret) => {
-                secrets.insert(key, secret);
+                come.secrets.insert(key, secret);
             }
-            Err(SecretError::Pending { decision, .. }) if !wait.is_zero() => pending.push((key, decision)),
-            Err(error) => failures.push(failure(&error)),
+            Err(SecretError::Pending { decision, .. }) => come.pending.push((key, decision)),
+            Err(error) => come.errors.push(error),
         }
     }
-    drop(reads);
-    if failures.is_empty() {
-        for ((path, _), decision) in &pending {
-            say(&format!(
-                "waiting for a person to approve the read of {path} (decision {})",
-                decision.id
-            ));
+    come
+}
+
+/// Reads all, at the same time; what waits for a person after the rest, if the rest can be had.
+async fn read_all(client: &Client, wanted: BTreeSet<Key>, wait: Duration) -> Result<Secrets, Failure> {
+    let Reads {
+        mut secrets,
+        mut pending,
+        mut errors,
+    } = read_at_once(client, wanted).await;
+    if wait.is_zero() {
+        errors.extend(
+            pending
+                .drain(..)
+                .map(|((path, _), decision)| SecretError::Pending { path, decision }),
+        );
+    }
+    let mut by_person = BTreeSet::new();
+    if errors.is_empty() {
+        for (key, decision) in &pending {
+            waits(key, decision);
         }
         let approvals = pending.into_iter().map(|(key, decision)| async move {
             let read = when_approved(client, &key, decision, wait).await;
@@ -180,13 +254,25 @@ async fn read_all(
         for (key, read) in futures_util::future::join_all(approvals).await {
             match read {
                 Ok(secret) => {
+                    by_person.insert(key.clone());
                     secrets.insert(key, secret);
                 }
-                Err(error) => failures.push(failure(&error)),
+                Err(error) => errors.push(error),
             }
         }
     }
-    all(failures).map_or(Ok(secrets), Err)
+    let read = Secrets {
+        read: secrets,
+        by_person,
+    };
+    all(&errors).map_or(Ok(read), Err)
+}
+
+fn waits((path, _): &Key, decision: &Decision) {
+    say(&format!(
+        "waiting for a person to approve the read of {path} (decision {})",
+        decision.id
+    ));
 }
 
 /// Waits for a person, and takes the read up.
@@ -217,6 +303,58 @@ async fn when_approved(
     }
 }
 
+impl Asked {
+    /// What persons have decided of what is `wanted`: what they approved, and as errors what they rejected. What is not known
+    /// any more is forgotten.
+    async fn polled(
+        &mut self,
+        client: &Client,
+        wanted: &BTreeSet<Key>,
+        errors: &mut Vec<SecretError>,
+    ) -> Vec<(Key, Uuid)> {
+        let mut approved = Vec::new();
+        for (key, id) in self.0.clone() {
+            if !wanted.contains(&key) {
+                continue;
+            }
+            match client.poll(id).await.map(|decision| (decision.status, decision)) {
+                Ok((Status::Pending, _)) => {}
+                Ok((Status::Approved, _)) => approved.push((key, id)),
+                Ok((Status::Denied, decision)) => {
+                    self.0.remove(&key);
+                    errors.push(SecretError::Denied {
+                        path: key.0,
+                        decision: Box::new(decision),
+                    });
+                }
+                Err(Error::Refused(problem)) if problem.status == 404 => {
+                    self.0.remove(&key);
+                }
+                Err(error) => errors.push(error.into()),
+            }
+        }
+        approved
+    }
+
+    /// Whether a person has still to decide, and nobody has said no.
+    pub(super) async fn are_open(&self, client: &Client) -> bool {
+        let mut are_open = false;
+        for decision in self.0.values() {
+            match client.poll(*decision).await {
+                Ok(decision) if decision.status == Status::Denied => return false,
+                Ok(decision) => are_open |= decision.status == Status::Pending,
+                Err(_) => return false,
+            }
+        }
+        are_open
+    }
+}
+
+/// Which secrets are named, each once.
+pub(super) fn keys(references: &[&Reference]) -> BTreeSet<Key> {
+    references.iter().map(|reference| key(reference)).collect()
+}
+
 fn key(reference: &Reference) -> Key {
     (reference.path.clone(), reference.version)
 }
@@ -243,12 +381,27 @@ fn failure(error: &SecretError) -> Failure {
     }
 }
 
+/// What reads came to that did not all succeed; without an error a person decides.
+fn unread(errors: Vec<SecretError>) -> Renewal {
+    let (spent, errors): (Vec<_>, Vec<_>) = errors.into_iter().partition(is_spent);
+    match all(&errors) {
+        Some(failure) => Renewal::Failed(failure),
+        None if spent.is_empty() => Renewal::Waiting,
+        None => Renewal::Spent,
+    }
+}
+
+/// Whether it is denied for the moment alone, because it was asked for too often.
+fn is_spent(error: &SecretError) -> bool {
+    matches!(error, SecretError::Denied { decision, .. } if decision.reason_codes.iter().any(|code| code == SPENT))
+}
+
 /// One failure of many, none of none.
-fn all(failures: Vec<Failure>) -> Option<Failure> {
-    let codes: Vec<u8> = failures.iter().map(|failure| failure.code).collect();
+fn all(errors: &[SecretError]) -> Option<Failure> {
+    let failures: Vec<Failure> = errors.iter().map(failure).collect();
     let code = [DENIED, LATER, FAILED]
         .into_iter()
-        .find(|code| codes.contains(code))?;
+        .find(|code| failures.iter().any(|failure| failure.code == *code))?;
     // A server that does not answer says so once, not once for each secret.
     let mut texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
     texts.sort_unstable();

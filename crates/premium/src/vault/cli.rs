@@ -104,6 +104,8 @@ pub fn command() -> Command {
 /// Does what the command line says; says itself what goes wrong.
 #[must_use]
 pub fn execute(matches: &ArgMatches, as_json: bool) -> ExitCode {
+    // Passphrases, tokens, keys and values pass through here.
+    crate::memory::protect();
     let done = VaultArguments::from_arg_matches(matches)
         .map_err(|error| error.to_string())
         .and_then(|arguments| match &arguments.command {
