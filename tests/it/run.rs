@@ -784,7 +784,7 @@ async fn files_that_could_not_be_written_are_written_later_and_the_signal_comes_
         "signal:HUP",
     ];
     let script =
-        "trap 'cat \"$KEY_FILE\"; exit 6' HUP; echo \"$KEY_FILE\"; sleep 60 & while :; do wait; done";
+        "trap 'cat \"$KEY_FILE\"; echo; exit 6' HUP; echo \"$KEY_FILE\"; sleep 60 & while :; do wait; done";
     let mut child = scene.command(&flags, script).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut err = BufReader::new(child.stderr.take().unwrap());
