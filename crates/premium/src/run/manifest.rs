@@ -26,7 +26,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{reference::Reference, watch::OnChange};
+use super::{on_change::OnChange, reference::Reference};
 
 /// What a run is to do. Later settings win over earlier ones of the same name.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,9 @@
 
 pub mod child;
 pub mod files;
+mod known;
 pub mod manifest;
+pub mod on_change;
 pub mod redact;
 pub mod reference;
 mod secrets;
@@ -29,11 +31,12 @@ use self::{
     child::{NotStarted, Order, Signals},
     files::PrivateFiles,
     manifest::{Plan, parse_assignment, parse_template},
+    on_change::OnChange,
     redact::{Patterns, SHORTEST},
     reference::Reference,
     secrets::Secrets,
     template::Template,
-    watch::{Next, OnChange, Watcher},
+    watch::{Next, Watcher},
 };
 
 /// The command's name.

@@ -4,17 +4,14 @@
 //! decides nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     ops::ControlFlow,
-    str::FromStr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use aim_client::{Change, Changes, Client};
 use rustix::process::Signal;
-use serde::Deserialize;
 use tokio::{
     runtime::Runtime,
     sync::{Notify, oneshot},
@@ -24,8 +21,10 @@ use tokio::{
 use super::{
     DENIED, Failure, Furniture, LATER,
     child::{Control, Signals},
+    known::{Given, Heard},
+    on_change::OnChange,
     say,
-    secrets::{Asked, Key, Renewal, Secrets, keys},
+    secrets::{Asked, Renewal, Secrets, keys},
 };
 
 /// How long a command has to end before it is killed.
@@ -39,58 +38,6 @@ const LAST_TRY: Duration = Duration::from_secs(64);
 /// The same between looks at what a person decides.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LAST_LOOK: Duration = Duration::from_secs(8);
-
-/// What to do when a secret changes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum OnChange {
-    /// Say so, and nothing else.
-    #[default]
-    Notice,
-    /// Start the command anew, with the new values.
-    Restart,
-    /// Write its files anew, and send it a signal.
-    Signal(Signal),
-    /// End it.
-    Exit,
-}
-
-impl FromStr for OnChange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let signals = [
-            ("HUP", Signal::HUP),
-            ("INT", Signal::INT),
-            ("TERM", Signal::TERM),
-            ("USR1", Signal::USR1),
-            ("USR2", Signal::USR2),
-            ("WINCH", Signal::WINCH),
-        ];
-        match text {
-            "notice" => Ok(Self::Notice),
-            "restart" => Ok(Self::Restart),
-            "exit" => Ok(Self::Exit),
-            _ => {
-                let name = text
-                    .strip_prefix("signal:")
-                    .map(|name| name.trim_start_matches("SIG"));
-                let found = signals.into_iter().find(|(known, _)| Some(*known) == name);
-                found.map(|(_, signal)| Self::Signal(signal)).ok_or_else(|| {
-                    "this is notice, restart, exit or signal:NAME with HUP, INT, TERM, USR1, USR2 or WINCH".to_owned()
-                })
-            }
-        }
-    }
-}
-
-impl TryFrom<String> for OnChange {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
 
 /// What comes after the command, where its own end is not the end.
 pub(super) enum Next {
@@ -115,14 +62,6 @@ enum Outcome {
     Refused,
 }
 
-/// What the command was given.
-#[derive(Default)]
-struct Given {
-    versions: BTreeMap<Key, i64>,
-    /// Those of which a person approved the read.
-    by_person: BTreeSet<Key>,
-}
-
 /// Watches for changes while the command runs.
 pub(super) struct Watcher<'a> {
     client: Client,
@@ -131,6 +70,7 @@ pub(super) struct Watcher<'a> {
     /// After what time it is read anew though nothing was heard.
     every: Option<Duration>,
     given: Mutex<Given>,
+    heard: Mutex<Heard>,
     /// Something was heard.
     news: Notify,
     /// The connection that was there before the secrets were read.
@@ -163,6 +103,7 @@ impl<'a> Watcher<'a> {
             furniture,
             every,
             given: Mutex::default(),
+            heard: Mutex::default(),
             news: Notify::new(),
             opened: Mutex::new(Some((runtime, changes))),
             next: Mutex::default(),
@@ -243,26 +184,32 @@ impl<'a> Watcher<'a> {
                 "the server could not be heard for a while, and secrets may have changed; the command keeps what it was started with",
             );
         } else {
-            self.news.notify_one();
+            self.hear(Heard::anything);
         }
+    }
+
+    fn hear(&self, note: impl FnOnce(&mut Heard)) {
+        note(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        self.news.notify_one();
     }
 
     fn meet(&self, change: &Change) {
         let is_notice = self.on_change == OnChange::Notice;
         match change {
-            Change::Secret { path, change, .. } if self.uses(path) => {
-                if is_notice {
-                    say(&format!(
-                        "{path} was {}; the command keeps what it was started with",
-                        change.replace('_', " ")
-                    ));
-                } else {
-                    self.news.notify_one();
-                }
+            Change::Secret { path, change, .. } if self.uses(path) && is_notice => {
+                say(&format!(
+                    "{path} was {}; the command keeps what it was started with",
+                    change.replace('_', " ")
+                ));
             }
+            Change::Secret {
+                path,
+                version,
+                change,
+            } if self.uses(path) => self.hear(|heard| heard.change(path, *version, change)),
             Change::Revoked { reason } => {
                 if !is_notice {
-                    self.news.notify_one();
+                    self.hear(Heard::anything);
                 } else if reason != "policy" {
                     say(&format!(
                         "what the agent may read may have changed ({reason}); the command keeps what it was started with"
@@ -274,7 +221,7 @@ impl<'a> Watcher<'a> {
     }
 
     fn uses(&self, path: &str) -> bool {
-        self.known().versions.keys().any(|(used, _)| used == path)
+        self.known().uses(path)
     }
 
     /// Reads anew when something was heard, and now and then; until the command is to end.
@@ -309,9 +256,16 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Waits until something is heard. `false`: nothing was in this time.
+    /// Waits until something new is heard. `false`: nothing was in this time.
     async fn heard_within(&self, patience: Option<Duration>) -> bool {
-        let heard = self.news.notified();
+        let heard = async {
+            loop {
+                self.news.notified().await;
+                if self.is_new() {
+                    return;
+                }
+            }
+        };
         match patience {
             Some(patience) => timeout(patience, heard).await.is_ok(),
             None => {
@@ -319,6 +273,11 @@ impl<'a> Watcher<'a> {
                 true
             }
         }
+    }
+
+    fn is_new(&self) -> bool {
+        let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        heard.is_new(&self.known())
     }
 
     /// Reads anew, and does what was asked for when something is different. Unless it `is_whole`, what a person approved is left
@@ -340,7 +299,7 @@ impl<'a> Watcher<'a> {
             Renewal::Failed(Failure { code: LATER, .. }) => return ControlFlow::Continue(Outcome::Later),
             Renewal::Failed(failure) => return self.refused(&failure),
         };
-        let different = self.different(&secrets);
+        let different = self.known().different(&secrets.versions());
         if different.is_empty() {
             if is_whole {
                 self.known().by_person = secrets.by_person();
@@ -349,21 +308,13 @@ impl<'a> Watcher<'a> {
         }
         if !is_whole {
             // As if it had been heard.
-            self.news.notify_one();
+            self.hear(Heard::anything);
             return ControlFlow::Continue(Outcome::Current);
         }
         match secrets.checked(&self.furniture.references) {
             Ok(secrets) => self.changed(secrets, &different.join(", "), control),
             Err(failure) => self.refused(&failure),
         }
-    }
-
-    /// The paths of those that are another version than the command has.
-    fn different(&self, secrets: &Secrets) -> Vec<String> {
-        let known = self.known();
-        let versions = secrets.versions().into_iter();
-        let changed = versions.filter(|(key, version)| known.versions.get(key) != Some(version));
-        changed.map(|((path, _), _)| path).collect()
     }
 
     /// The command may not have what it has, or there is no such thing any more.
@@ -467,21 +418,5 @@ mod tests {
     fn pauses_grow_up_to_the_longest() {
         let pauses = |tries| pause(FIRST_TRY, tries, LAST_TRY).as_secs();
         assert_eq!([0, 1, 2, 5, 6, u32::MAX].map(pauses), [2, 4, 8, 64, 64, 64]);
-    }
-
-    #[test]
-    fn what_to_do_is_read_from_a_word() {
-        for (text, expected) in [
-            ("notice", OnChange::Notice),
-            ("restart", OnChange::Restart),
-            ("exit", OnChange::Exit),
-            ("signal:HUP", OnChange::Signal(Signal::HUP)),
-            ("signal:SIGUSR1", OnChange::Signal(Signal::USR1)),
-        ] {
-            assert_eq!(text.parse::<OnChange>().unwrap(), expected);
-        }
-        for text in ["", "HUP", "signal:", "signal:KILL", "Restart"] {
-            assert!(text.parse::<OnChange>().is_err(), "{text}");
-        }
     }
 }
