@@ -160,25 +160,36 @@ run_tests() {
   start_postgres
   need_browser
   need_axe
+  # What the tests of a whole edition build is the program too; building it by itself would build much of what is below it once
+  # more, with fewer features.
+  local program="${CARGO_TARGET_DIR:-$PWD/target}/debug/aim"
+  export AIM_BINARY="$program"
   say "tests, community, on SQLite and PostgreSQL"
   cargo test --locked --workspace --exclude aim-premium
+  keep community
   need_venv
   say "tests, premium, on SQLite and PostgreSQL"
   tests/kms/run.sh cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
+  keep premium
   say "the vault, killed at every step"
   # The same packages as before, so that few are built anew.
   cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium,aim-premium/fail-points --test vault crash
-  local server="${CARGO_TARGET_DIR:-target}/debug/aim"
-  cargo build --locked -p aim --features premium
   say "the published aim-sdk's secrets calls, premium, on SQLite and PostgreSQL"
-  AIM_SDK_EDITION=premium tests/sdk/run.sh "$server" -q test_secrets.py
+  AIM_SDK_EDITION=premium tests/sdk/run.sh "$work/aim-premium" -q test_secrets.py
   say "the Python client of the vault, on SQLite and PostgreSQL"
-  crates/premium/python/run.sh "$server" -q
-  cargo build --locked -p aim
+  crates/premium/python/run.sh "$work/aim-premium" -q
   say "the published aim-sdk, unmodified, on SQLite and PostgreSQL"
-  tests/sdk/run.sh "$server" -q
+  tests/sdk/run.sh "$work/aim-community" -q
   say "malformed input over the served OpenAPI document"
-  tests/fuzz/run.sh "$server"
+  tests/fuzz/run.sh "$work/aim-community"
+}
+
+# Keeps the program that was tested just now, of this edition and no other, for the lanes that need nothing else of the build.
+keep() {
+  local version
+  version="$("$AIM_BINARY" --version)"
+  [[ "$version" == *"($1)" ]] || { echo "$AIM_BINARY says: $version" >&2; return 1; }
+  cp "$AIM_BINARY" "$work/aim-$1"
 }
 
 # The SDK and the fuzzer are Python packages, each in a virtual environment of its own.
