@@ -31,7 +31,7 @@ fn unkept(status: actix_web::http::StatusCode, reply: &RevealReply) -> HttpRespo
         .insert_header(("cache-control", "no-store"))
         .insert_header(("pragma", "no-cache"));
     if reply.fields.is_some() {
-        // A connection that goes on would hold the values in its buffer until the next answer.
+        // A connection that goes on would hold the values in its buffer until the next answer: the client is asked to end it.
         answer.force_close();
     }
     answer.json(reply)
