@@ -357,7 +357,11 @@ async fn both_databases_have_the_tables_that_the_code_believes_in() {
             .collect();
         let found = catalogue::columns(&database.store).await;
         let missing: Vec<&Column> = expected.iter().filter(|column| !found.contains(column)).collect();
-        let unknown: Vec<&Column> = found.iter().filter(|column| !expected.contains(column)).collect();
+        // SQLite's table of nonces is a log, whose rows are numbered.
+        let is_expected = |column: &Column| {
+            expected.contains(column) || (!postgres && column.table == "nonces" && column.name == "id")
+        };
+        let unknown: Vec<&Column> = found.iter().filter(|column| !is_expected(column)).collect();
         assert!(
             missing.is_empty() && unknown.is_empty(),
             "{}: missing {missing:#?}, unknown {unknown:#?}",
@@ -373,7 +377,9 @@ async fn both_databases_have_the_same_indexes() {
         indexes.push(catalogue::indexes(&database.store).await);
     }
     assert!(!indexes[0].is_empty());
-    if let [sqlite, postgres] = &indexes[..] {
+    if let [sqlite, postgres] = &mut indexes[..] {
+        // SQLite's table of nonces is a log, that is read from its beginning.
+        postgres.retain(|index| index != "nonces_by_expires_at");
         assert_eq!(sqlite, postgres);
     }
 }

@@ -3,7 +3,7 @@
 use aim_core::{AgentId, Id, Json, OrganizationId, Timestamp, id::uuid_at};
 use aim_crypto::digest::{self, hex};
 use aim_store::{
-    Cached, Db, Error, Result, each,
+    Db, Error, Result, each, fixed,
     schema::{audit_head, audit_log},
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
@@ -81,7 +81,7 @@ pub fn append_sealed(db: &mut Db, entries: Vec<Sealed>) -> Result<Vec<LeafRef>> 
         .select((audit_head::size, audit_head::link));
     let (mut size, mut before): (i64, Vec<u8>) = match db {
         Db::Pg(c) => head.for_update().get_result(&mut **c)?,
-        Db::Sqlite(c) => head.get_result(&mut **c)?,
+        Db::Sqlite(c) => fixed!(head).get_result(&mut **c)?,
     };
     let mut records = Vec::with_capacity(entries.len());
     let mut places = Vec::with_capacity(entries.len());
@@ -105,13 +105,11 @@ pub fn append_sealed(db: &mut Db, entries: Vec<Sealed>) -> Result<Vec<LeafRef>> 
         Db::Sqlite(c) => {
             // One prepared statement, run for each: quicker on SQLite than one statement of many rows.
             for record in &records {
-                diesel::insert_into(audit_log::table)
-                    .values(record)
-                    .execute(&mut **c)?;
+                fixed!(diesel::insert_into(audit_log::table).values(record)).run(&mut **c)?;
             }
         }
     }
-    each!(db, c => Cached(diesel::update(audit_head::table.find(1))
+    each!(db, c => fixed!(diesel::update(audit_head::table.find(1))
         .set((audit_head::size.eq(size), audit_head::link.eq(&before))))
         .run(c))?;
     Ok(places)

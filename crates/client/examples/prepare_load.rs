@@ -32,7 +32,7 @@ const BODY: &str =
     r#"{"action":"db:read","resource":"customers/42","context":{"rows":10,"purpose":"support"}}"#;
 
 /// A read of a secret. X25519 takes any 32 bytes for a key; what is sealed to these, nobody opens. The numbers go through
-/// all secrets, far from one another.
+/// all secrets, far from one another; an agent reads its own ones over and over.
 fn read_of(number: usize, secrets: usize) -> String {
     let secret = number.wrapping_mul(7_919_317) % secrets;
     format!(r#"{{"path":"bulk/{secret:07}","seal_to":"N_2jVnvb1ijohmjDyNfpfR0SU7bU6m1EwVD3QfG_RDE"}}"#)
@@ -60,6 +60,8 @@ async fn main() {
     };
     let agents: usize = agents.parse().expect("AGENTS is a number");
     let requests: usize = requests.parse().expect("REQUESTS is a number");
+    // With as many for each agent, a secret is always read by the same one.
+    let secrets = secrets.map(|secrets| if secrets < agents { secrets } else { secrets - secrets % agents });
     let ahead: i64 = rest.first().map_or(25, |text| text.parse().expect("seconds"));
     let api_key = std::fs::read_to_string(key_file)
         .expect("the API key's file")

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use aim_crypto::secret::SecretString;
-use reqwest::{Method, Url, redirect};
+use reqwest::{Method, StatusCode, Url, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -281,7 +281,8 @@ impl Client {
         Ok(request)
     }
 
-    /// Sends a prepared request. Nothing is tried again by itself: a signature is good for one use.
+    /// Sends a prepared request. Nothing is tried again by itself, since a signature is good for one use; but a request that the
+    /// server has not read is sent once more, on another connection.
     ///
     /// # Errors
     /// [`Error::Unreachable`]. An error status is no error here; see [`Reply::json`].
@@ -294,7 +295,7 @@ impl Client {
         for (name, value) in request.headers {
             sending = sending.header(name, value);
         }
-        let response = sending.send().await.map_err(unreachable)?;
+        let response = self.exchange(sending).await.map_err(unreachable)?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let status = response.status().as_u16();
         let request_id = header("x-request-id").map(str::to_owned);
@@ -306,6 +307,20 @@ impl Client {
             retry_after,
             body,
         })
+    }
+
+    /// Sends, and sends once more what came to a connection that the server was giving up: it answers 408 to a connection on which
+    /// nothing came, and a request that is written at that moment takes that for its answer (RFC 9110 §15.5.9 has it repeated).
+    async fn exchange(&self, sending: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
+        let request = sending.build()?;
+        let again = request.try_clone();
+        let response = self.http.execute(request).await?;
+        // The id is given to each request that is read.
+        let was_read = response.status() != StatusCode::REQUEST_TIMEOUT || response.headers().contains_key("x-request-id");
+        match again {
+            Some(again) if !was_read => self.http.execute(again).await,
+            _ => Ok(response),
+        }
     }
 
     /// The present second of this client's clock.
@@ -334,7 +349,7 @@ impl Client {
         for (name, value) in request.headers {
             sending = sending.header(name, value);
         }
-        let response = match tokio::time::timeout(patience, sending.send()).await {
+        let response = match tokio::time::timeout(patience, self.exchange(sending)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(unreachable(cause(&error))),
             Err(_) => return Err(unreachable("it does not answer".to_owned())),
@@ -436,6 +451,41 @@ mod tests {
         ] {
             let refusal = Client::builder().server(address).build().unwrap_err().to_string();
             assert!(refusal.contains(expected), "{address}: {refusal}");
+        }
+    }
+
+    /// Answers each connection with the next of these, and tells how many requests came.
+    async fn stub(answers: &'static [&'static str]) -> (Client, tokio::task::JoinHandle<usize>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let mut requests = 0;
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                requests += usize::from(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            requests
+        });
+        (Client::builder().server(server).build().unwrap(), serving)
+    }
+
+    #[tokio::test]
+    async fn only_a_request_that_the_server_has_not_read_is_sent_again() {
+        const NOT_READ: &str = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        const READ: &str = "HTTP/1.1 408 Request Timeout\r\nx-request-id: 7\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        const FINE: &str = "HTTP/1.1 204 No Content\r\nx-request-id: 8\r\nconnection: close\r\n\r\n";
+        for (answers, status) in [
+            (&[NOT_READ, FINE] as &[&str], 204),
+            (&[NOT_READ, NOT_READ], 408),
+            (&[READ], 408),
+        ] {
+            let (client, serving) = stub(answers).await;
+            let request = client.prepare(Method::POST, "/api/v1/agents", Some(&"body")).unwrap();
+            assert_eq!(client.send(request).await.unwrap().status, status, "{answers:?}");
+            assert_eq!(serving.await.unwrap(), answers.len());
         }
     }
 

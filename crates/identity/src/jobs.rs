@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use aim_core::{Timestamp, sql::DbTime};
 use aim_platform::{Job, Kernel};
-use aim_store::{Scope, each};
-use diesel::{RunQueryDsl, sql_types::BigInt};
+use aim_store::{Db, Scope};
 
 use crate::{sessions, set_up};
 
 /// Nonces are removed so many at a time: others can commit in between.
-const NONCES_AT_ONCE: usize = 1_000;
+const NONCES_AT_ONCE: i64 = 1_000;
 
 /// The jobs of this capability.
 pub(crate) fn jobs(kernel: &Kernel) -> Vec<Job> {
@@ -19,7 +17,8 @@ pub(crate) fn jobs(kernel: &Kernel) -> Vec<Job> {
         Job::new("identity.forget_nonces", Duration::from_secs(30), move |now| {
             let kernel = nonces.clone();
             async move {
-                while forget_nonces(&kernel, now).await? == NONCES_AT_ONCE {}
+                let forget = move |db: &mut Db| aim_store::nonces::forget(db, now, NONCES_AT_ONCE);
+                while kernel.store.write(Scope::Installation, forget).await? > 0 {}
                 Ok(())
             }
         }),
@@ -40,23 +39,4 @@ pub(crate) fn jobs(kernel: &Kernel) -> Vec<Job> {
             }
         }),
     ]
-}
-
-/// Removes some nonces that are stale at `now`; answers how many. Old ones first, by their index.
-async fn forget_nonces(kernel: &Kernel, now: Timestamp) -> aim_core::Result<usize> {
-    const POSTGRES: &str = "DELETE FROM nonces WHERE (org_id, digest) IN \
-        (SELECT org_id, digest FROM nonces WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
-    const SQLITE: &str = "DELETE FROM nonces WHERE (org_id, digest) IN \
-        (SELECT org_id, digest FROM nonces WHERE expires_at < ? ORDER BY expires_at LIMIT ?)";
-    kernel
-        .store
-        .write(Scope::Installation, move |db| {
-            let text = if db.is_postgres() { POSTGRES } else { SQLITE };
-            let limit = i64::try_from(NONCES_AT_ONCE).unwrap_or(i64::MAX);
-            Ok(each!(db, c => diesel::sql_query(text)
-                .bind::<DbTime, _>(now)
-                .bind::<BigInt, _>(limit)
-                .execute(c))?)
-        })
-        .await
 }

@@ -1,5 +1,7 @@
 //! Statements that are prepared once.
 
+use std::marker::PhantomData;
+
 use diesel::{
     QueryResult, RunQueryDsl,
     backend::{Backend, DieselReserveSpecialization},
@@ -20,6 +22,132 @@ pub struct Cached<Q>(
     /// The statement.
     pub Q,
 );
+
+/// A statement whose text is always the same, found among the prepared ones by its place in the code: neither is the text built at
+/// each use, nor is the statement searched for what might change it, which takes as long as a small statement itself.
+///
+/// [`fixed!`](crate::fixed) makes it. Debug builds compare the text at each use.
+#[derive(Debug, Clone, Copy)]
+pub struct Fixed<K, Q>(Q, PhantomData<fn() -> K>);
+
+/// Makes a [`Fixed`]: the place of this macro stands for the text of the statement. So nothing may stand in it by which the text
+/// differs from use to use: no `IN` over a list, no boxed query, not several rows at once.
+#[macro_export]
+macro_rules! fixed {
+    ($query:expr) => {{
+        struct Place;
+        $crate::Fixed::<Place, _>::at($query)
+    }};
+}
+
+impl<K, Q> Fixed<K, Q> {
+    /// The statement at the place `K`, which is no other statement's: see [`fixed!`](crate::fixed).
+    #[must_use]
+    pub const fn at(statement: Q) -> Self {
+        Self(statement, PhantomData)
+    }
+}
+
+impl<K: 'static, Q> Fixed<K, Q> {
+    /// Runs a statement that returns no rows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn run<C>(self, connection: &mut C) -> QueryResult<()>
+    where
+        C: LoadConnection,
+        C::Backend: DieselReserveSpecialization + QueryMetadata<Untyped>,
+        <C::Backend as Backend>::QueryBuilder: Default,
+        Q: QueryFragment<C::Backend>,
+    {
+        connection
+            .load(FixedStatement(self))?
+            .try_for_each(|row| row.map(|_| ()))
+    }
+}
+
+/// [`Fixed`], used like a query whose rows nobody looks at.
+struct FixedStatement<K, Q>(Fixed<K, Q>);
+
+impl<DB, K: 'static, Q> QueryFragment<DB> for FixedStatement<K, Q>
+where
+    DB: Backend + DieselReserveSpecialization,
+    DB::QueryBuilder: Default,
+    Q: QueryFragment<DB>,
+{
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(pass)
+    }
+
+    fn is_safe_to_cache_prepared(&self, backend: &DB) -> QueryResult<bool> {
+        self.0.is_safe_to_cache_prepared(backend)
+    }
+}
+
+impl<K: 'static, Q> QueryId for FixedStatement<K, Q> {
+    type QueryId = K;
+}
+
+impl<K, Q> Query for FixedStatement<K, Q> {
+    type SqlType = Untyped;
+}
+
+impl<DB, K: 'static, Q> QueryFragment<DB> for Fixed<K, Q>
+where
+    DB: Backend + DieselReserveSpecialization,
+    DB::QueryBuilder: Default,
+    Q: QueryFragment<DB>,
+{
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(pass)
+    }
+
+    fn is_safe_to_cache_prepared(&self, backend: &DB) -> QueryResult<bool> {
+        #[cfg(debug_assertions)]
+        assert_same_text::<K, DB>(&self.0, backend)?;
+        let _ = backend;
+        Ok(true)
+    }
+}
+
+impl<K: 'static, Q> QueryId for Fixed<K, Q> {
+    type QueryId = K;
+}
+
+impl<K, Q: Query> Query for Fixed<K, Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Conn, K, Q> RunQueryDsl<Conn> for Fixed<K, Q> {}
+
+/// Two texts at one place would be a statement that does what another one says.
+#[cfg(debug_assertions)]
+fn assert_same_text<K: 'static, DB>(statement: &impl QueryFragment<DB>, backend: &DB) -> QueryResult<()>
+where
+    DB: Backend,
+    DB::QueryBuilder: Default,
+{
+    use std::{
+        any::{TypeId, type_name},
+        collections::HashMap,
+        sync::{LazyLock, Mutex, PoisonError},
+    };
+
+    use diesel::query_builder::QueryBuilder as _;
+
+    type Texts = HashMap<(TypeId, &'static str), String>;
+    static TEXTS: LazyLock<Mutex<Texts>> = LazyLock::new(Mutex::default);
+
+    let mut builder = DB::QueryBuilder::default();
+    statement.to_sql(&mut builder, backend)?;
+    let text = builder.finish();
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = texts
+        .entry((TypeId::of::<K>(), type_name::<DB>()))
+        .or_insert_with(|| text.clone());
+    assert_eq!(*first, text, "one place in the code has two statements");
+    Ok(())
+}
 
 impl<Q> Cached<Q> {
     /// Runs a statement that returns no rows.
@@ -167,5 +295,45 @@ mod tests {
         assert_eq!(three, ["y", "z", "c"]);
         let kept = kept.lock().unwrap();
         assert_eq!(kept.len(), 3, "{kept:?}");
+    }
+
+    #[test]
+    fn a_fixed_statement_is_prepared_once_for_its_place() {
+        let mut db = SqliteConnection::establish(":memory:").unwrap();
+        db.batch_execute("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL); INSERT INTO things VALUES (1, 'a'), (2, 'b')")
+            .unwrap();
+        let kept = Arc::new(Mutex::new(0));
+        let noted = Arc::clone(&kept);
+        db.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::CacheQuery { .. } = event {
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            }
+        });
+        for (id, name) in [(1, "x"), (2, "y"), (1, "z")] {
+            crate::fixed!(diesel::update(things::table.find(id)).set(things::name.eq(name)))
+                .run(&mut db)
+                .unwrap();
+        }
+        let name_of = |db: &mut SqliteConnection, id: i64| -> String {
+            crate::fixed!(things::table.find(id).select(things::name))
+                .get_result(db)
+                .unwrap()
+        };
+        assert_eq!((name_of(&mut db, 1), name_of(&mut db, 2)), ("z".into(), "y".into()));
+        assert_eq!(*kept.lock().unwrap(), 2);
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "two statements")]
+    fn two_texts_at_one_place_are_found() {
+        let mut db = SqliteConnection::establish(":memory:").unwrap();
+        db.batch_execute("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+            .unwrap();
+        for ids in [vec![1_i64], vec![1, 2]] {
+            let _: Vec<String> = crate::fixed!(things::table.filter(things::id.eq_any(ids)).select(things::name))
+                .load(&mut db)
+                .unwrap();
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! A connection to either database.
 
-use std::sync::LazyLock;
+use std::{
+    ops::{Deref, DerefMut},
+    sync::LazyLock,
+};
 
 use diesel::{
     Connection, RunQueryDsl, connection::SimpleConnection, sql_types::Text, sqlite::SqliteConnection,
@@ -10,7 +13,7 @@ use diesel_async::{
     async_connection_wrapper::{AsyncConnectionWrapper, BlockOn},
 };
 
-use crate::{Error, Result, store::Scope};
+use crate::{Error, Result, nonces::Known, store::Scope};
 
 /// A PostgreSQL connection: tokio-postgres and rustls under Diesel's synchronous interface.
 pub type PgConn = AsyncConnectionWrapper<AsyncPgConnection, DatabaseRuntime>;
@@ -47,7 +50,33 @@ pub enum Db {
     /// PostgreSQL.
     Pg(Box<PgConn>),
     /// SQLite.
-    Sqlite(Box<SqliteConnection>),
+    Sqlite(SqliteDb),
+}
+
+/// A connection to SQLite, and what its writer keeps in memory.
+pub struct SqliteDb {
+    connection: Box<SqliteConnection>,
+    nonces: Known,
+}
+
+impl SqliteDb {
+    pub(crate) fn parts(&mut self) -> (&mut SqliteConnection, &mut Known) {
+        (&mut self.connection, &mut self.nonces)
+    }
+}
+
+impl Deref for SqliteDb {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for SqliteDb {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
 }
 
 /// Runs one Diesel expression on whichever database `$db` is, with `$c` as its connection.
@@ -82,18 +111,40 @@ impl Db {
         Ok(each!(self, c => c.batch_execute(sql))?)
     }
 
+    /// Begins a transaction that writes.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        if let Self::Sqlite(db) = self {
+            db.nonces.begin();
+            return self.execute("BEGIN IMMEDIATE");
+        }
+        self.execute("BEGIN")
+    }
+
+    /// How far what is kept in memory has come, for [`Db::back_to`].
+    pub(crate) const fn mark(&self) -> i64 {
+        match self {
+            Self::Pg(_) => 0,
+            Self::Sqlite(db) => db.nonces.mark(),
+        }
+    }
+
+    /// What was written since that mark is rolled back.
+    pub(crate) const fn back_to(&mut self, mark: i64) {
+        if let Self::Sqlite(db) = self {
+            db.nonces.back_to(mark);
+        }
+    }
+
     /// Runs `work` in a transaction of its own: all or nothing.
     ///
     /// # Errors
     /// What `work` answers, after a rollback, or the database's.
     pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.execute(if self.is_postgres() {
-            "BEGIN"
-        } else {
-            "BEGIN IMMEDIATE"
-        })?;
+        let mark = self.mark();
+        self.begin()?;
         let result = work(self).and_then(|value| self.execute("COMMIT").map(|()| value));
         if result.is_err() {
+            self.back_to(mark);
             // SQLite may have rolled back by itself (disk full); then there is nothing left to do.
             let _ = self.execute("ROLLBACK");
         }
@@ -119,7 +170,10 @@ impl Db {
         let mut connection =
             SqliteConnection::establish(path).map_err(|error| Error::Connection(error.to_string()))?;
         connection.batch_execute(settings)?;
-        Ok(Self::Sqlite(Box::new(connection)))
+        Ok(Self::Sqlite(SqliteDb {
+            connection: Box::new(connection),
+            nonces: Known::default(),
+        }))
     }
 
     /// Connects to PostgreSQL.

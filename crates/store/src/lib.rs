@@ -18,7 +18,7 @@ pub mod schema;
 mod store;
 mod writer;
 
-pub use cached::{Cached, padded};
+pub use cached::{Cached, Fixed, padded};
 pub use db::{Db, PgConn};
 pub use diesel;
 pub use error::{Error, Result, ResultExt};

@@ -1,9 +1,110 @@
 //! What was signed once and must not be used again: shared by all nodes, kept until it is stale anyway.
+//!
+//! On PostgreSQL the table's unique key tells who was first. On SQLite the table is a log, to which nonces are appended, and
+//! what is in it is known in memory too, on the connection that writes: digests are random, so that under a unique key each
+//! would be written to a page of its own, and those pages were most of what a decision wrote.
+//!
+//! The memory only says where in the log to look. A nonce is used where its row is there: what a rollback took away does not
+//! count. What another process appended is read at the beginning of each transaction.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, RandomState},
+};
 
 use aim_core::{OrganizationId, Timestamp};
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SqliteConnection, dsl::max, sql_types::BigInt,
+};
 
-use crate::{Db, Result, each, schema::nonces};
+use crate::{Db, PgConn, Result, db::SqliteDb, fixed, schema::nonces};
+
+mod log {
+    diesel::table! {
+        use aim_core::sql::{DbTime, DbUuid};
+        use diesel::sql_types::{BigInt, Binary};
+
+        // The table of `schema.rs`, as SQLite has it.
+        #[sql_name = "nonces"]
+        nonce_log (id) {
+            id -> BigInt,
+            org_id -> DbUuid,
+            digest -> Binary,
+            expires_at -> DbTime,
+        }
+    }
+}
+use log::nonce_log;
+
+/// How many microseconds of expiry are forgotten together.
+const SPAN: i64 = 30_000_000;
+/// How many rows of the log are read at once.
+const PAGE: i64 = 10_000;
+
+/// What is in SQLite's log, for the one connection that writes to it.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Keyed at random: nobody can choose nonces that meet here.
+    hasher: RandomState,
+    /// The last row that was read or written.
+    last: i64,
+    /// Whether the log was looked at in this transaction.
+    is_current: bool,
+    /// By when they end: the hash of a nonce, and its row. One whose place is taken by another stands in the next.
+    spans: BTreeMap<i64, HashMap<u64, i64>>,
+}
+
+impl Known {
+    /// A transaction begins: others may have written.
+    pub(crate) const fn begin(&mut self) {
+        self.is_current = false;
+    }
+
+    /// The last row, for [`Known::back_to`].
+    pub(crate) const fn mark(&self) -> i64 {
+        self.last
+    }
+
+    /// What was written since is rolled back; its rows are given to others.
+    pub(crate) const fn back_to(&mut self, mark: i64) {
+        self.last = mark;
+    }
+
+    fn hash(&self, organization: OrganizationId, digest: &[u8]) -> u64 {
+        self.hasher.hash_one((organization.uuid().as_bytes(), digest))
+    }
+
+    fn add(&mut self, hash: u64, id: i64, expires_at: Timestamp) {
+        let span = self.spans.entry(span_of(expires_at)).or_default();
+        let mut place = hash;
+        while span.contains_key(&place) {
+            place = place.wrapping_add(1);
+        }
+        span.insert(place, id);
+        self.last = id;
+    }
+
+    /// The rows in which a nonce with this hash may stand.
+    fn candidates(&self, hash: u64) -> Vec<i64> {
+        let mut rows = Vec::new();
+        for span in self.spans.values() {
+            let mut place = hash;
+            while let Some(row) = span.get(&place) {
+                rows.push(*row);
+                place = place.wrapping_add(1);
+            }
+        }
+        rows
+    }
+
+    fn forget(&mut self, before: Timestamp) {
+        self.spans = self.spans.split_off(&span_of(before));
+    }
+}
+
+fn span_of(moment: Timestamp) -> i64 {
+    moment.timestamp_micros().div_euclid(SPAN)
+}
 
 /// Claims a nonce inside the caller's transaction. `false`: somebody was first.
 ///
@@ -15,21 +116,115 @@ pub fn claim(
     digest: &[u8],
     expires_at: Timestamp,
 ) -> Result<bool> {
-    let count = each!(db, c => diesel::insert_into(nonces::table)
+    match db {
+        Db::Pg(connection) => claim_by_key(connection, organization, digest, expires_at),
+        Db::Sqlite(connection) => claim_in_log(connection, organization, digest, expires_at),
+    }
+}
+
+fn claim_by_key(
+    connection: &mut PgConn,
+    organization: OrganizationId,
+    digest: &[u8],
+    expires_at: Timestamp,
+) -> Result<bool> {
+    let count = diesel::insert_into(nonces::table)
         .values((
             nonces::org_id.eq(organization),
             nonces::digest.eq(digest),
             nonces::expires_at.eq(expires_at),
         ))
         .on_conflict_do_nothing()
-        .execute(c))?;
+        .execute(connection)?;
     Ok(count == 1)
 }
 
-/// Forgets nonces that are stale anyway.
+fn claim_in_log(
+    db: &mut SqliteDb,
+    organization: OrganizationId,
+    digest: &[u8],
+    expires_at: Timestamp,
+) -> Result<bool> {
+    let (connection, known) = db.parts();
+    catch_up(connection, known)?;
+    let hash = known.hash(organization, digest);
+    for row in known.candidates(hash) {
+        let there: Option<(OrganizationId, Vec<u8>)> = nonce_log::table
+            .find(row)
+            .select((nonce_log::org_id, nonce_log::digest))
+            .get_result(connection)
+            .optional()?;
+        if there.is_some_and(|(by, used)| by == organization && used == digest) {
+            return Ok(false);
+        }
+    }
+    let row = known.last + 1;
+    fixed!(diesel::insert_into(nonce_log::table).values((
+        nonce_log::id.eq(row),
+        nonce_log::org_id.eq(organization),
+        nonce_log::digest.eq(digest),
+        nonce_log::expires_at.eq(expires_at),
+    )))
+    .run(connection)?;
+    known.add(hash, row, expires_at);
+    Ok(true)
+}
+
+/// Reads what the log has that this connection has not: all of it after a start, and what another process wrote.
+fn catch_up(connection: &mut SqliteConnection, known: &mut Known) -> Result<()> {
+    type Row = (i64, OrganizationId, Vec<u8>, Timestamp);
+    while !known.is_current {
+        let rows: Vec<Row> = fixed!(
+            nonce_log::table
+                .filter(nonce_log::id.gt(known.last))
+                .order(nonce_log::id)
+                .limit(PAGE)
+        )
+        .load(connection)?;
+        known.is_current = rows.is_empty();
+        for (id, organization, digest, expires_at) in rows {
+            let hash = known.hash(organization, &digest);
+            known.add(hash, id, expires_at);
+        }
+    }
+    Ok(())
+}
+
+/// Forgets up to `at_most` nonces that are stale anyway, the oldest first; answers how many. At zero, none is left that ends
+/// before that moment, but for those of a clock that was set back.
 ///
 /// # Errors
 /// The database's.
-pub fn forget(db: &mut Db, before: Timestamp) -> Result<usize> {
-    Ok(each!(db, c => diesel::delete(nonces::table.filter(nonces::expires_at.lt(before))).execute(c))?)
+pub fn forget(db: &mut Db, before: Timestamp, at_most: i64) -> Result<usize> {
+    const BY_KEY: &str = "DELETE FROM nonces WHERE (org_id, digest) IN \
+        (SELECT org_id, digest FROM nonces WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
+    match db {
+        Db::Pg(connection) => Ok(diesel::sql_query(BY_KEY)
+            .bind::<aim_core::sql::DbTime, _>(before)
+            .bind::<BigInt, _>(at_most)
+            .execute(&mut **connection)?),
+        Db::Sqlite(db) => {
+            let (connection, known) = db.parts();
+            known.forget(before);
+            let Some(newest) = nonce_log::table
+                .select(max(nonce_log::id))
+                .get_result::<Option<i64>>(connection)?
+            else {
+                return Ok(0);
+            };
+            // They stand in the order in which they came, which is nearly that of their ends. The newest stays: no row's
+            // number is ever given twice, so that other processes see by it what they have not read.
+            let behind: Option<i64> = nonce_log::table
+                .order(nonce_log::id)
+                .offset(at_most)
+                .limit(1)
+                .select(nonce_log::id)
+                .get_result(connection)
+                .optional()?;
+            let oldest = nonce_log::table
+                .filter(nonce_log::id.lt(behind.unwrap_or(newest)))
+                .filter(nonce_log::expires_at.lt(before));
+            Ok(diesel::delete(oldest).execute(connection)?)
+        }
+    }
 }

@@ -176,6 +176,7 @@ fn drive(
     while gather(queue, &mut batch, &mut behind) {
         let started = Instant::now();
         let size = batch.len();
+        let mark = db.mark();
         let failure = commit(&mut db, &mut batch).err().map(|error| error.to_string());
         metrics::histogram!("aim_writer_batch_size")
             .record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
@@ -183,6 +184,7 @@ fn drive(
         if let Some(failure) = &failure {
             tracing::error!(%failure, size, "a batch of writes could not be committed");
             let _ = db.execute("ROLLBACK");
+            db.back_to(mark);
         }
         waiting.fetch_sub(size, Ordering::Relaxed);
         for work in batch.drain(..) {
@@ -194,17 +196,23 @@ fn drive(
 
 /// Runs the whole batch in one transaction. An error means that nothing of it was committed.
 fn commit(db: &mut Db, batch: &mut [Box<dyn Work>]) -> Result<()> {
-    db.execute("BEGIN IMMEDIATE")?;
+    db.begin()?;
     if let [only] = batch {
+        let mark = db.mark();
         let keep = only.run(db);
+        if !keep {
+            db.back_to(mark);
+        }
         return db.execute(if keep { "COMMIT" } else { "ROLLBACK" });
     }
     for work in batch.iter_mut() {
+        let mark = db.mark();
         db.execute("SAVEPOINT piece")?;
         if work.run(db) {
             db.execute("RELEASE piece")?;
         } else {
             db.execute("ROLLBACK TO piece; RELEASE piece")?;
+            db.back_to(mark);
         }
     }
     db.execute("COMMIT")

@@ -1,9 +1,13 @@
-//! The store on real databases: tenants, savepoints, and jobs that run once.
+//! The store on real databases: tenants, savepoints, jobs that run once, and nonces that are used once.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use aim_core::{Code, Error, OrganizationId};
-use aim_store::{COMMUNITY_MIGRATIONS, DatabaseConfig, Scope, Store, diesel, each, jobs, schema::agents};
+use std::collections::HashSet;
+
+use aim_core::{Code, Error, OrganizationId, Timestamp};
+use aim_store::{
+    COMMUNITY_MIGRATIONS, DatabaseConfig, Scope, Store, diesel, each, jobs, nonces, schema::agents,
+};
 use aim_testkit::{TestDatabase, databases, seed_agent, seed_organization, start};
 use chrono::TimeDelta;
 use diesel::{QueryDsl, RunQueryDsl};
@@ -155,4 +159,149 @@ async fn a_url_of_an_unknown_scheme_makes_no_file() {
         assert!(refused.is_err());
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Claims a nonce, and is refused afterwards if it is told so.
+async fn claims(store: &Store, organization: OrganizationId, number: u64, refused: bool) -> Option<bool> {
+    let digest = u128::from(number).to_be_bytes();
+    store
+        .write(organization, move |db| {
+            let fresh = nonces::claim(db, organization, &digest, ends_at(number))?;
+            if refused {
+                return Err(Error::new(Code::Conflict, "this piece is refused").into());
+            }
+            Ok(fresh)
+        })
+        .await
+        .ok()
+}
+
+fn ends_at(number: u64) -> Timestamp {
+    start() + TimeDelta::seconds(60 + i64::try_from(number % 60).unwrap())
+}
+
+/// A second process on the same database.
+async fn another(database: &TestDatabase) -> Store {
+    let config = DatabaseConfig {
+        url: database.url.clone(),
+        connections: 2,
+    };
+    Store::connect(&config, vec![COMMUNITY_MIGRATIONS]).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_claims_a_nonce_first_is_the_only_one_on_every_process_and_after_a_restart() {
+    for database in databases().await {
+        let organizations = [
+            seed_organization(&database.store).await.organization,
+            seed_organization(&database.store).await.organization,
+        ];
+        let mut stores = [database.store.clone(), another(&database).await];
+        let mut used: HashSet<(OrganizationId, u64)> = HashSet::new();
+        let mut random = 7_u64;
+        let mut next = |below: u64| {
+            // Knuth's multiplier: the steps are the same in each run.
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        for step in 0..600 {
+            let (organization, number) = (organizations[usize::from(next(3) == 0)], next(60));
+            let (store, refused) = (&stores[usize::from(next(2) == 0)], next(4) == 0);
+            let answer = claims(store, organization, number, refused).await;
+            let expected = (!refused).then(|| used.insert((organization, number)));
+            assert_eq!(answer, expected, "{} at step {step}: {number}", database.kind);
+            if next(100) == 0 {
+                stores[1] = another(&database).await;
+            }
+        }
+        assert!(used.len() > 100, "{}", used.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_in_which_a_piece_is_refused_gives_its_nonces_to_others() {
+    for database in databases().await {
+        let organization = seed_organization(&database.store).await.organization;
+        // Many at once, so that they meet in one transaction: those with odd numbers are refused, whatever they claimed.
+        for round in 0..2 {
+            let pieces: Vec<_> = (0..60)
+                .map(|number| {
+                    let store = database.store.clone();
+                    tokio::spawn(async move {
+                        (number, claims(&store, organization, number, number % 2 == 1 && round == 0).await)
+                    })
+                })
+                .collect();
+            for piece in pieces {
+                let (number, answer) = piece.await.unwrap();
+                let expected = match (number % 2, round) {
+                    (0, _) => Some(round == 0),
+                    (_, 0) => None,
+                    _ => Some(true),
+                };
+                assert_eq!(answer, expected, "{} {number} in round {round}", database.kind);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stale_nonces_are_forgotten_a_few_at_a_time_and_no_other_is() {
+    for database in databases().await {
+        let organization = seed_organization(&database.store).await.organization;
+        for number in 0..180 {
+            assert_eq!(claims(&database.store, organization, number, false).await, Some(true));
+        }
+        let before = start() + TimeDelta::seconds(90);
+        let forget = |store: Store| async move {
+            store
+                .write(Scope::Installation, move |db| nonces::forget(db, before, 25))
+                .await
+                .unwrap()
+        };
+        let mut forgotten = Vec::new();
+        while let Some(count) = Some(forget(database.store.clone()).await).filter(|count| *count > 0) {
+            forgotten.push(count);
+        }
+        assert_eq!(forgotten.iter().sum::<usize>(), 90, "{}: {forgotten:?}", database.kind);
+        assert!(forgotten.iter().all(|count| *count <= 25), "{forgotten:?}");
+        let other = another(&database).await;
+        for (store, number) in [(&database.store, 179), (&other, 30), (&database.store, 90), (&other, 31)] {
+            assert_eq!(
+                claims(store, organization, number, false).await,
+                Some(false),
+                "{} {number}",
+                database.kind
+            );
+        }
+        assert_eq!(claims(&other, organization, 29, false).await, Some(true));
+        assert_eq!(claims(&database.store, organization, 29, false).await, Some(false));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_nonce_forgotten_another_process_still_sees_what_is_claimed_next() {
+    for database in databases().await {
+        let organization = seed_organization(&database.store).await.organization;
+        for number in 0..10 {
+            assert_eq!(claims(&database.store, organization, number, false).await, Some(true));
+        }
+        database
+            .store
+            .write(Scope::Installation, |db| {
+                nonces::forget(db, start() + TimeDelta::hours(1), 1_000)
+            })
+            .await
+            .unwrap();
+        let other = another(&database).await;
+        assert_eq!(claims(&other, organization, 20, false).await, Some(true));
+        assert_eq!(
+            claims(&database.store, organization, 20, false).await,
+            Some(false),
+            "{}",
+            database.kind
+        );
+    }
 }

@@ -3,7 +3,7 @@
 
 use aim_core::{AgentId, Id, Json, OrganizationId, PolicyId, Timestamp};
 use aim_store::{
-    Cached, Db, Result, each,
+    Db, Result, each, fixed,
     schema::{agents, policies},
 };
 use diesel::{
@@ -216,7 +216,7 @@ pub fn mark(db: &mut Db, touched: &[(OrganizationId, AgentId, Timestamp)]) -> Re
         }
         Db::Sqlite(c) => {
             for row in &rows {
-                Cached(mark_rows!(row)).run(&mut **c)?;
+                fixed!(mark_rows!(row)).run(&mut **c)?;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use aim_core::{AgentId, OrganizationId, Timestamp};
 use aim_store::{
-    Cached, Db, Result, each,
+    Db, Result, each, fixed,
     schema::{agent_activity, agents},
 };
 use diesel::{
@@ -73,7 +73,7 @@ pub fn add(db: &mut Db, rows: &[HourRow]) -> Result<()> {
         }
         Db::Sqlite(c) => {
             for row in rows {
-                Cached(adding!(row)).run(&mut **c)?;
+                fixed!(adding!(row)).run(&mut **c)?;
             }
         }
     }

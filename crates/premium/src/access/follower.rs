@@ -30,7 +30,7 @@ use super::{
 /// The follower's name.
 pub const NAME: &str = "vault.access";
 /// The most pairs and agents that are kept in memory.
-const REMEMBERED: usize = 50_000;
+const REMEMBERED: usize = 20_000;
 /// How many rows are written at once.
 const ROWS: usize = 250;
 /// The most records of a batch: its effect writes a row for each pair in it.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use aim_core::{AgentId, DecisionId, GrantId, Id, Json, OrganizationId, Timestamp};
 use aim_store::{
-    Cached, Db, Result, each,
+    Cached, Db, Result, each, fixed,
     schema::{decisions, grants},
 };
 use aim_threats::{schema::threat_findings, store::FindingRow};
@@ -204,9 +204,9 @@ pub(super) fn pair(
     path: &str,
     agent: AgentId,
 ) -> Result<Option<PairRow>> {
-    Ok(each!(db, c => vault_access_pairs::table
+    Ok(each!(db, c => fixed!(vault_access_pairs::table
         .find((organization, path, agent))
-        .select(PairRow::as_select())
+        .select(PairRow::as_select()))
         .get_result(c)
         .optional())?)
 }
@@ -318,12 +318,11 @@ pub(super) fn settings(db: &mut Db, organizations: &[OrganizationId]) -> Result<
 const ROWS_PER_STATEMENT: usize = 1_000;
 
 macro_rules! new_accesses {
-    ($rows:expr, $c:expr) => {
+    ($rows:expr) => {
         diesel::insert_into(vault_accesses::table)
             .values($rows)
             .on_conflict((vault_accesses::org_id, vault_accesses::id))
             .do_nothing()
-            .execute($c)
     };
 }
 
@@ -332,12 +331,12 @@ pub(super) fn add_accesses(db: &mut Db, rows: &[AccessRow]) -> Result<()> {
     match db {
         Db::Pg(c) => {
             for part in rows.chunks(ROWS_PER_STATEMENT) {
-                new_accesses!(part, &mut **c)?;
+                new_accesses!(part).execute(&mut **c)?;
             }
         }
         Db::Sqlite(c) => {
             for row in rows {
-                new_accesses!(row, &mut **c)?;
+                fixed!(new_accesses!(row)).run(&mut **c)?;
             }
         }
     }
@@ -403,7 +402,7 @@ pub(super) fn save_pairs(db: &mut Db, rows: &[PairRow]) -> Result<()> {
         }
         Db::Sqlite(c) => {
             for row in rows {
-                Cached(put_pairs!(row)).run(&mut **c)?;
+                fixed!(put_pairs!(row)).run(&mut **c)?;
             }
         }
     }
@@ -442,7 +441,7 @@ pub(super) fn add_hours(db: &mut Db, rows: &[HourRow]) -> Result<()> {
         }
         Db::Sqlite(c) => {
             for row in rows {
-                Cached(adding_hours!(row)).run(&mut **c)?;
+                fixed!(adding_hours!(row)).run(&mut **c)?;
             }
         }
     }

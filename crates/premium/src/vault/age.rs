@@ -60,7 +60,7 @@ pub(super) fn newer_in_the_log(
     if CONFIRMED.get(&secret) == Some(changes) {
         return Ok(None);
     }
-    let noted = store::last_change(db, organization, secret, &CHANGES)?
+    let noted = store::last_change(db, organization, secret)?
         .and_then(|leaf| serde_json::from_str::<Leaf>(&leaf).ok())
         .map(|leaf| leaf.facts.changes);
     if let Some(noted) = noted.filter(|noted| *noted > changes) {

@@ -47,7 +47,7 @@ pub(crate) fn requires_covering(ctx: &Ctx, scheme: &str) -> Result<()> {
     }
     Err(Error::new(
         Code::Forbidden,
-        "sign the request by RFC 9421, with content-digest",
+        "this counts only as the agent signed it, body and all: sign the request by RFC 9421, with content-digest",
     ))
 }
 
@@ -107,10 +107,23 @@ impl VaultService {
         path: &SecretPath,
         outcome: Result<T>,
     ) -> Result<T> {
+        self.came_of("secret.not_delivered", ctx, decision, path, outcome)
+            .await
+    }
+
+    /// What came of what a decision approved. Where it failed, the log has `failure` behind the decision.
+    pub(super) async fn came_of<T>(
+        &self,
+        failure: &'static str,
+        ctx: &Ctx,
+        decision: &DecisionView,
+        path: &SecretPath,
+        outcome: Result<T>,
+    ) -> Result<T> {
         let Err(error) = &outcome else {
             return outcome;
         };
-        let entry = Entry::event(ctx, "secret.not_delivered")
+        let entry = Entry::event(ctx, failure)
             .agent(decision.agent_id)
             .target("decision", decision.id)
             .outcome("refused")

@@ -2,7 +2,7 @@
 //! that goes through all tenants.
 
 use aim_core::{Id, Json, OrganizationId, Timestamp};
-use aim_store::{Db, Result, each};
+use aim_store::{Db, Result, each, fixed};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
 };
@@ -65,9 +65,9 @@ pub(crate) enum Hold {
 
 /// The root key that the installation has agreed on.
 pub(crate) fn root(db: &mut Db) -> Result<Option<RootRow>> {
-    Ok(each!(db, c => vault_roots::table
+    Ok(each!(db, c => fixed!(vault_roots::table
         .find(SLOT)
-        .select(RootRow::as_select())
+        .select(RootRow::as_select()))
         .get_result(c)
         .optional())?)
 }

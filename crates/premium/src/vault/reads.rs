@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aim_audit::Entry;
-use aim_core::{Actor, AgentCredential, Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
-use aim_crypto::sealing::{self, Sealed, SealingError, SecretInfo};
+use aim_core::{Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
+use aim_crypto::sealing::{self, SealingError, SecretInfo};
 use aim_platform::NonceClaim;
 use aim_store::Db;
 use aim_violations::verification::{ActionRequest, DecisionView, LookUp, Within};
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use super::{
     age,
+    delivery::{parse_recipient, requires_covering, seal_as_hpke},
     envelope::Head,
     key_store,
     keys::{OrganizationKeys, refuse_sealed, with_the_keys_of_now},
@@ -128,25 +129,12 @@ impl VaultService {
         scheme: &'static str,
         request: ReadRequest,
     ) -> Result<ReadReply> {
-        let covered = matches!(
-            ctx.actor,
-            Actor::Agent {
-                credential: AgentCredential::Key { .. },
-                ..
-            }
-        ) && scheme == COVERING_SCHEME;
-        if !covered {
-            // Whoever changed another request on its way could put a key of its own into it.
-            return Err(Error::new(
-                Code::Forbidden,
-                "a secret is sealed to a key that the agent signed: sign the request by RFC 9421, with content-digest",
-            ));
-        }
+        requires_covering(ctx, scheme)?;
         let path = SecretPath::parse(&request.path)?;
         if request.version.is_some_and(|version| version < 1) {
             return Err(Error::field("version", "versions are counted from 1"));
         }
-        let recipient = sealing::parse_public(&request.seal_to).map_err(unusable_key)?;
+        let recipient = parse_recipient(&request.seal_to)?;
         // Before the decision: a sealed vault answers nobody, and no read is approved that cannot happen.
         let (root, keys) = self.opened(ctx).await?;
         let version = request.version;
@@ -181,13 +169,7 @@ impl VaultService {
         Ok(ReadReply {
             decision,
             secret: Some(secret),
-            sealed: Some(SealedSecret {
-                kem: sealed.kem,
-                kdf: sealed.kdf,
-                aead: sealed.aead,
-                enc: sealed.enc,
-                ciphertext: sealed.ciphertext,
-            }),
+            sealed: Some(sealed),
         })
     }
 }
@@ -204,7 +186,7 @@ impl VaultService {
         (path, version): (&SecretPath, Option<i64>),
         decision: &DecisionView,
         (recipient, early): Recipient<'_>,
-    ) -> Result<(ReadSecret, Sealed)> {
+    ) -> Result<(ReadSecret, SealedSecret)> {
         let early = early.map(|looked| looked.opened(ctx, &keys, path, version));
         let (secret, plaintext) = match early {
             Some(Ok(opened)) => opened,
@@ -230,10 +212,7 @@ impl VaultService {
             path: path.as_str(),
             version: secret.version,
         };
-        let sealed = sealing::seal(recipient, &info.bytes(), &plaintext).map_err(|error| match error {
-            SealingError::Key => unusable_key(error),
-            other => Error::internal(other),
-        })?;
+        let sealed = seal_as_hpke(recipient, &info.bytes(), &plaintext)?;
         Ok((secret, sealed))
     }
 

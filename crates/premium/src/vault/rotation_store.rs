@@ -2,7 +2,7 @@
 //! through. Every one names the tenant.
 
 use aim_core::{Id, OrganizationId};
-use aim_store::{Db, Result, each};
+use aim_store::{Db, Result, each, fixed};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl,
     SelectableHelper,
@@ -83,13 +83,13 @@ pub(crate) fn put_under(
 ) -> Result<()> {
     let key = Id::<KeyKind>::from_uuid(key);
     let row = vault_versions::table.find((organization, secret, version));
-    each!(db, c => diesel::update(row)
-        .set((vault_versions::key_id.eq(key), vault_versions::wrapped_key.eq(wrapped_key)))
-        .execute(c))?;
+    each!(db, c => fixed!(diesel::update(row)
+        .set((vault_versions::key_id.eq(key), vault_versions::wrapped_key.eq(wrapped_key))))
+        .run(c))?;
     if let Some(ciphertext) = ciphertext {
-        each!(db, c => diesel::update(row)
-            .set(vault_versions::ciphertext.eq(ciphertext))
-            .execute(c))?;
+        each!(db, c => fixed!(diesel::update(row)
+            .set(vault_versions::ciphertext.eq(ciphertext)))
+            .run(c))?;
     }
     Ok(())
 }
@@ -153,9 +153,9 @@ pub(crate) fn set_head(
     secret: SecretId,
     head: &[u8],
 ) -> Result<()> {
-    each!(db, c => diesel::update(vault_secrets::table.find((organization, secret)))
-        .set(vault_secrets::head.eq(head))
-        .execute(c))?;
+    each!(db, c => fixed!(diesel::update(vault_secrets::table.find((organization, secret)))
+        .set(vault_secrets::head.eq(head)))
+        .run(c))?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 
 pub(crate) fn register_first(config: &mut ServiceConfig<'_>) {
-    config.service(post_vault_read);
+    config.service(post_vault_read).service(put_secret);
 }
 
 pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &VaultService) {
@@ -33,7 +33,6 @@ pub(crate) fn register(config: &mut ServiceConfig<'_>, service: &VaultService) {
         .service(post_rotate_key)
         .service(list_secrets)
         .service(get_secret)
-        .service(put_secret)
         .service(delete_secret)
         .service(post_undelete)
         .service(post_destroy)

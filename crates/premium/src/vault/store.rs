@@ -1,14 +1,16 @@
 //! Queries on secrets and their versions. No rules here; every one names the tenant.
 
+use std::sync::LazyLock;
+
 use aim_core::{DecisionId, Id, Json, OrganizationId, Timestamp};
-use aim_store::{Cached, Db, Result, ResultExt, each, schema::audit_log};
+use aim_store::{Db, Result, ResultExt, each, fixed, schema::audit_log};
 use diesel::{
     BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods,
     OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods, dsl::sql,
     sql_types::Bool,
 };
 
-use super::{envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict};
+use super::{age::CHANGES, envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict};
 use crate::schema::{vault_approvals_used, vault_secrets, vault_tags, vault_value_digests, vault_versions};
 
 /// A secret, as its row has it.
@@ -32,6 +34,15 @@ pub(crate) struct SecretRow {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) provider: Option<String>,
+}
+
+impl SecretRow {
+    /// The newest of its versions, whatever became of it.
+    pub(crate) fn newest_of<'a>(&self, versions: &'a [VersionRow]) -> Option<&'a VersionRow> {
+        versions
+            .iter()
+            .find(|version| version.version == self.current_version)
+    }
 }
 
 /// A version without what is encrypted.
@@ -176,7 +187,7 @@ pub(crate) fn load(
 /// What the head at `path` authenticates, with the versions and their states, the oldest first: as [`load`], for reads, of
 /// which there are many.
 pub(crate) fn head(db: &mut Db, organization: OrganizationId, path: &str) -> Result<Option<HeadAndVersions>> {
-    let rows: Vec<(HeadRow, Option<(i64, String)>)> = each!(db, c => vault_secrets::table
+    let rows: Vec<(HeadRow, Option<(i64, String)>)> = each!(db, c => fixed!(vault_secrets::table
         .left_join(
             vault_versions::table.on(vault_versions::org_id
                 .eq(vault_secrets::org_id)
@@ -185,7 +196,7 @@ pub(crate) fn head(db: &mut Db, organization: OrganizationId, path: &str) -> Res
         .filter(vault_secrets::org_id.eq(organization))
         .filter(vault_secrets::path.eq(path))
         .order(vault_versions::version)
-        .select((HeadRow::as_select(), (vault_versions::version, vault_versions::state).nullable()))
+        .select((HeadRow::as_select(), (vault_versions::version, vault_versions::state).nullable())))
         .load(c))?;
     let mut head = None;
     let mut versions = Vec::with_capacity(rows.len());
@@ -196,23 +207,17 @@ pub(crate) fn head(db: &mut Db, organization: OrganizationId, path: &str) -> Res
     Ok(head.map(|head| (head, versions)))
 }
 
-/// The leaf of the log's latest record of a change of the secret. Actions are of this code: they become part of the statement,
-/// which SQLite needs for the partial index.
-pub(crate) fn last_change(
-    db: &mut Db,
-    organization: OrganizationId,
-    secret: SecretId,
-    actions: &[&'static str],
-) -> Result<Option<String>> {
+/// The leaf of the log's latest record of a change of the secret.
+pub(crate) fn last_change(db: &mut Db, organization: OrganizationId, secret: SecretId) -> Result<Option<String>> {
+    // The actions are of this code: they become part of the statement, which SQLite needs for the partial index.
+    static IS_CHANGE: LazyLock<String> =
+        LazyLock::new(|| format!("audit_log.kind = 'event' AND audit_log.action IN ('{}')", CHANGES.join("', '")));
     macro_rules! changes {
         () => {
             audit_log::table
                 .filter(audit_log::org_id.eq(organization))
                 .filter(audit_log::target_id.eq(Some(secret.to_string())))
-                .filter(sql::<Bool>(&format!(
-                    "audit_log.kind = 'event' AND audit_log.action IN ('{}')",
-                    actions.join("', '")
-                )))
+                .filter(sql::<Bool>(&IS_CHANGE))
                 .order(audit_log::leaf_index.desc())
                 .select(audit_log::leaf)
         };
@@ -220,7 +225,7 @@ pub(crate) fn last_change(
     Ok(match db {
         Db::Pg(c) => changes!().first(&mut **c).optional()?,
         // The first row is all that is taken. A bound LIMIT would have it prepared anew each time.
-        Db::Sqlite(c) => Cached(changes!()).get_result(&mut **c).optional()?,
+        Db::Sqlite(c) => fixed!(changes!()).get_result(&mut **c).optional()?,
     })
 }
 
@@ -240,16 +245,16 @@ pub(crate) fn sealed(
     secret: SecretId,
     version: i64,
 ) -> Result<Option<SealedRow>> {
-    Ok(each!(db, c => vault_versions::table
+    Ok(each!(db, c => fixed!(vault_versions::table
         .find((organization, secret, version))
-        .select(SealedRow::as_select())
+        .select(SealedRow::as_select()))
         .get_result(c)
         .optional())?)
 }
 
 /// Adds a secret.
 pub(crate) fn insert(db: &mut Db, row: &SecretRow) -> Result<()> {
-    each!(db, c => diesel::insert_into(vault_secrets::table).values(row).execute(c))
+    each!(db, c => fixed!(diesel::insert_into(vault_secrets::table).values(row)).run(c))
         .on_unique(|| version_conflict("somebody else wrote the first version at the same time"))?;
     Ok(())
 }
@@ -259,13 +264,13 @@ pub(crate) fn save(db: &mut Db, row: &SecretRow) -> Result<()> {
     let mine = vault_secrets::table
         .filter(vault_secrets::org_id.eq(row.org_id))
         .filter(vault_secrets::id.eq(row.id));
-    each!(db, c => Cached(diesel::update(mine).set(row)).run(c))?;
+    each!(db, c => fixed!(diesel::update(mine).set(row)).run(c))?;
     Ok(())
 }
 
 /// Adds a version.
 pub(crate) fn add_version(db: &mut Db, row: &NewVersionRow) -> Result<()> {
-    each!(db, c => diesel::insert_into(vault_versions::table).values(row).execute(c))
+    each!(db, c => fixed!(diesel::insert_into(vault_versions::table).values(row)).run(c))
         .on_unique(|| version_conflict("somebody else wrote this version at the same time"))?;
     Ok(())
 }
@@ -360,15 +365,15 @@ pub(crate) fn add_digests(
     digests: &[(String, [u8; 32])],
 ) -> Result<()> {
     for (field, digest) in digests {
-        each!(db, c => diesel::insert_into(vault_value_digests::table)
+        each!(db, c => fixed!(diesel::insert_into(vault_value_digests::table)
             .values((
                 vault_value_digests::org_id.eq(organization),
                 vault_value_digests::digest.eq(digest.as_slice()),
                 vault_value_digests::secret_id.eq(secret),
                 vault_value_digests::version.eq(version),
                 vault_value_digests::field.eq(field),
-            ))
-            .execute(c))?;
+            )))
+            .run(c))?;
     }
     Ok(())
 }
@@ -429,20 +434,20 @@ pub(crate) fn set_tags(
     secret: SecretId,
     tags: &[String],
 ) -> Result<()> {
-    each!(db, c => diesel::delete(
+    each!(db, c => fixed!(diesel::delete(
             vault_tags::table
                 .filter(vault_tags::org_id.eq(organization))
                 .filter(vault_tags::secret_id.eq(secret)),
-        )
-        .execute(c))?;
+        ))
+        .run(c))?;
     for tag in tags {
-        each!(db, c => diesel::insert_into(vault_tags::table)
+        each!(db, c => fixed!(diesel::insert_into(vault_tags::table)
             .values((
                 vault_tags::org_id.eq(organization),
                 vault_tags::tag.eq(tag),
                 vault_tags::secret_id.eq(secret),
-            ))
-            .execute(c))?;
+            )))
+            .run(c))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aim_audit::Entry;
-use aim_core::{Actor, AgentCredential, Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
+use aim_core::{Code, Ctx, DecisionId, Error, OrganizationId, Result, Timestamp};
 use aim_crypto::{
     digest::{RandomnessError, random_bytes},
     secret::ct_eq,
@@ -22,13 +22,14 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
+    delivery::requires_covering,
     envelope::{Key, value_digest},
     keys::{OrganizationKeys, ensure},
     kinds::{Fields, SecretKind},
     model::{PutSecret, SecretView, Wish},
     path::SecretPath,
     provider::Provider,
-    reads::{COVERING_SCHEME, OWN_CONTEXT, within},
+    reads::{OWN_CONTEXT, within},
     root::Root,
     service::{Draft, NewVersion, VaultService, in_transaction},
     store,
@@ -211,7 +212,7 @@ impl VaultService {
         scheme: &'static str,
         request: WriteRequest,
     ) -> Result<WriteReply> {
-        check_covered(ctx, scheme)?;
+        requires_covering(ctx, scheme)?;
         let path = SecretPath::parse(&request.path)?;
         let content = Content::of(path, request.secret, ctx.now).map_err(|error| inside("secret", error))?;
         let (root, cached) = self.opened(ctx).await?;
@@ -302,31 +303,7 @@ impl VaultService {
                 content.write(db, &caller, &keys, Some(id))
             })
             .await;
-        if let Err(error) = &written {
-            self.note_unwritten(ctx, decision, &path, error).await?;
-        }
-        written
-    }
-
-    /// The decision said yes and nothing was written: the log says so too.
-    async fn note_unwritten(
-        &self,
-        ctx: &Ctx,
-        decision: &DecisionView,
-        path: &SecretPath,
-        error: &Error,
-    ) -> Result<()> {
-        let entry = Entry::event(ctx, "secret.not_written")
-            .agent(decision.agent_id)
-            .target("decision", decision.id)
-            .outcome("refused")
-            .facts(json!({"code": error.code.slug()}))
-            .details(json!({"path": path.as_str()}));
-        self.store
-            .write(ctx.organization, move |db| {
-                aim_audit::append(db, vec![entry.clone()])?;
-                Ok(())
-            })
+        self.came_of("secret.not_written", ctx, decision, &path, written)
             .await
     }
 
@@ -375,23 +352,6 @@ impl VaultService {
     }
 }
 
-/// Whoever changed another request on its way could put values of its own into it.
-fn check_covered(ctx: &Ctx, scheme: &str) -> Result<()> {
-    let by_key = matches!(
-        ctx.actor,
-        Actor::Agent {
-            credential: AgentCredential::Key { .. },
-            ..
-        }
-    );
-    if by_key && scheme == COVERING_SCHEME {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::Forbidden,
-        "what is written is what the agent signed: sign the request by RFC 9421, with content-digest",
-    ))
-}
 
 /// The refusal of a member of `outer`.
 fn inside(outer: &str, error: Error) -> Error {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aim_core::{AgentId, DecisionId, GrantId, Json, OrganizationId, Timestamp};
 use aim_platform::NonceClaim;
 use aim_store::{
-    Cached, Db, Result, diesel,
+    Cached, Db, Result, diesel, fixed,
     diesel::{
         ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
         upsert::excluded,
@@ -54,9 +54,7 @@ pub(super) fn insert_decisions(db: &mut Db, rows: &[DecisionRow]) -> Result<()> 
         }
         Db::Sqlite(c) => {
             for row in rows {
-                diesel::insert_into(decisions::table)
-                    .values(row)
-                    .execute(&mut **c)?;
+                fixed!(diesel::insert_into(decisions::table).values(row)).run(&mut **c)?;
             }
         }
     }
@@ -116,7 +114,7 @@ pub(super) fn keep_snapshot(
     body: &str,
     now: Timestamp,
 ) -> Result<()> {
-    each!(db, c => Cached(diesel::insert_into(snapshots::table)
+    each!(db, c => fixed!(diesel::insert_into(snapshots::table)
         .values((
             snapshots::org_id.eq(organization),
             snapshots::digest.eq(digest.as_slice()),

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp};
-use aim_store::{Cached, Db, Result, each, schema::violation_counts};
+use aim_store::{Db, Result, each, fixed, schema::violation_counts};
 use chrono::TimeDelta;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::sql, sql_types::BigInt,
@@ -196,7 +196,7 @@ pub fn add(db: &mut Db, tally: &BTreeMap<CountKey, i64>) -> Result<()> {
         }
         Db::Sqlite(c) => {
             for row in &rows {
-                Cached(add_rows!(row)).run(&mut **c)?;
+                fixed!(add_rows!(row)).run(&mut **c)?;
             }
         }
     }

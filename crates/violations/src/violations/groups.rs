@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aim_core::{AgentId, OrganizationId, Timestamp, ViolationId};
-use aim_store::{Cached, Db, Result, each, schema::violation_groups};
+use aim_store::{Db, Result, each, fixed, schema::violation_groups};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, dsl::case_when,
     upsert::excluded,
@@ -200,7 +200,7 @@ pub fn upsert(db: &mut Db, changes: &BTreeMap<GroupKey, GroupChange>) -> Result<
         }
         Db::Sqlite(c) => {
             for row in &rows {
-                Cached(upsert_rows!(row)).run(&mut **c)?;
+                fixed!(upsert_rows!(row)).run(&mut **c)?;
             }
         }
     }

@@ -61,10 +61,7 @@ pub(super) fn watch(
     {
         return Ok(());
     }
-    let newest = versions
-        .iter()
-        .find(|version| version.version == row.current_version);
-    let Some(newest) = newest.filter(|newest| is_refreshable(newest)) else {
+    let Some(newest) = row.newest_of(versions).filter(|newest| is_refreshable(newest)) else {
         return store::forget(db, row.org_id, row.id);
     };
     let watched = store::find(db, row.org_id, row.id)?;

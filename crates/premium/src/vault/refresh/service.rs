@@ -113,10 +113,7 @@ impl VaultService {
             .write(ctx.organization, move |db| {
                 let keys = in_transaction(db, &ctx, &root, cached.as_ref())?;
                 let draft = Draft::existing(db, &ctx, &keys, &path)?.ok_or_else(Error::not_found)?;
-                let newest = draft
-                    .versions
-                    .iter()
-                    .find(|version| version.version == draft.row.current_version);
+                let newest = draft.row.newest_of(&draft.versions);
                 let watched = store::find(db, ctx.organization, draft.row.id)?;
                 let Some(mut watched) = watched.filter(|_| newest.is_some_and(is_refreshable)) else {
                     return Err(not_refreshable().into());
@@ -167,10 +164,7 @@ impl VaultService {
                 let keys = in_transaction(db, &ctx, &root, cached.as_ref())?;
                 let mut draft = Draft::existing(db, &ctx, &keys, &path)?.ok_or_else(Error::not_found)?;
                 // What was deleted or destroyed while the call was out stays so.
-                let newest = draft
-                    .versions
-                    .iter()
-                    .find(|version| version.version == draft.row.current_version);
+                let newest = draft.row.newest_of(&draft.versions);
                 let same_version = newest
                     .is_some_and(|newest| newest.version == attempt.version && is_refreshable(newest));
                 match (&outcome, &plaintext) {

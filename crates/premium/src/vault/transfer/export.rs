@@ -265,7 +265,7 @@ fn exported(
     let versions = store::versions(db, ctx.organization, row.id)?;
     check_head(keys, &row, &path, &versions)?;
     age::refuse_turned_back(db, ctx.organization, row.id, row.changes)?;
-    let newest = versions.iter().find(|known| known.version == row.current_version);
+    let newest = row.newest_of(&versions);
     match newest.map(|known| VersionState::parse(&known.state)) {
         Some(VersionState::Active) => {}
         Some(VersionState::Deleted) => return Ok(Err("its newest version is deleted")),

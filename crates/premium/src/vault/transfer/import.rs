@@ -188,7 +188,7 @@ fn is_same(
     (row, versions): (&SecretRow, &[VersionRow]),
 ) -> aim_store::Result<bool> {
     let wish = &item.wish;
-    let newest = versions.iter().find(|known| known.version == row.current_version);
+    let newest = row.newest_of(versions);
     let is_active = newest.is_some_and(|known| VersionState::parse(&known.state) == VersionState::Active);
     let described = wish
         .description

@@ -1,0 +1,2 @@
+-- PostgreSQL keeps statistics by itself.
+SELECT 1;
