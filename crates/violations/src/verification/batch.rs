@@ -33,7 +33,7 @@ use crate::violations::{
 /// The most actions in one transaction.
 const BATCH: usize = 128;
 /// Up to here all that wait go into one transaction.
-const SMALL_BATCH: usize = 32;
+const SMALL_BATCH: usize = 48;
 /// How many may wait before further ones are turned away.
 const QUEUE: usize = 8_192;
 /// The largest context that is copied into a violation, in bytes.
