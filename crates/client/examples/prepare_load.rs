@@ -61,7 +61,13 @@ async fn main() {
     let agents: usize = agents.parse().expect("AGENTS is a number");
     let requests: usize = requests.parse().expect("REQUESTS is a number");
     // With as many for each agent, a secret is always read by the same one.
-    let secrets = secrets.map(|secrets| if secrets < agents { secrets } else { secrets - secrets % agents });
+    let secrets = secrets.map(|secrets| {
+        if secrets < agents {
+            secrets
+        } else {
+            secrets - secrets % agents
+        }
+    });
     let ahead: i64 = rest.first().map_or(25, |text| text.parse().expect("seconds"));
     let api_key = std::fs::read_to_string(key_file)
         .expect("the API key's file")

@@ -316,7 +316,8 @@ impl Client {
         let again = request.try_clone();
         let response = self.http.execute(request).await?;
         // The id is given to each request that is read.
-        let was_read = response.status() != StatusCode::REQUEST_TIMEOUT || response.headers().contains_key("x-request-id");
+        let was_read = response.status() != StatusCode::REQUEST_TIMEOUT
+            || response.headers().contains_key("x-request-id");
         match again {
             Some(again) if !was_read => self.http.execute(again).await,
             _ => Ok(response),
@@ -474,7 +475,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_request_that_the_server_has_not_read_is_sent_again() {
-        const NOT_READ: &str = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        const NOT_READ: &str =
+            "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         const READ: &str = "HTTP/1.1 408 Request Timeout\r\nx-request-id: 7\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         const FINE: &str = "HTTP/1.1 204 No Content\r\nx-request-id: 8\r\nconnection: close\r\n\r\n";
         for (answers, status) in [
@@ -483,7 +485,9 @@ mod tests {
             (&[READ], 408),
         ] {
             let (client, serving) = stub(answers).await;
-            let request = client.prepare(Method::POST, "/api/v1/agents", Some(&"body")).unwrap();
+            let request = client
+                .prepare(Method::POST, "/api/v1/agents", Some(&"body"))
+                .unwrap();
             assert_eq!(client.send(request).await.unwrap().status, status, "{answers:?}");
             assert_eq!(serving.await.unwrap(), answers.len());
         }

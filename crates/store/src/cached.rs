@@ -319,7 +319,10 @@ mod tests {
                 .get_result(db)
                 .unwrap()
         };
-        assert_eq!((name_of(&mut db, 1), name_of(&mut db, 2)), ("z".into(), "y".into()));
+        assert_eq!(
+            (name_of(&mut db, 1), name_of(&mut db, 2)),
+            ("z".into(), "y".into())
+        );
         assert_eq!(*kept.lock().unwrap(), 2);
     }
 
@@ -331,9 +334,10 @@ mod tests {
         db.batch_execute("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
             .unwrap();
         for ids in [vec![1_i64], vec![1, 2]] {
-            let _: Vec<String> = crate::fixed!(things::table.filter(things::id.eq_any(ids)).select(things::name))
-                .load(&mut db)
-                .unwrap();
+            let _: Vec<String> =
+                crate::fixed!(things::table.filter(things::id.eq_any(ids)).select(things::name))
+                    .load(&mut db)
+                    .unwrap();
         }
     }
 }

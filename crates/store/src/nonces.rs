@@ -14,7 +14,8 @@ use std::{
 
 use aim_core::{OrganizationId, Timestamp};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SqliteConnection, dsl::max, sql_types::BigInt,
+    ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SqliteConnection, dsl::max,
+    sql_types::BigInt,
 };
 
 use crate::{Db, PgConn, Result, db::SqliteDb, fixed, schema::nonces};

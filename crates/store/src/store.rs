@@ -102,7 +102,7 @@ impl Store {
         let mut writing = Db::open_sqlite(
             path,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY; \
+             PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY; \
              PRAGMA wal_autocheckpoint = 32000; PRAGMA journal_size_limit = 134217728;",
         )?;
         migrate::migrate(&mut writing, migrations)?;
@@ -114,7 +114,7 @@ impl Store {
         let open = move || {
             Db::open_sqlite(
                 &path,
-                "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA cache_size = -4000; \
+                "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA cache_size = -2000; \
                  PRAGMA temp_store = MEMORY;",
             )
         };

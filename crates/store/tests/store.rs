@@ -230,7 +230,10 @@ async fn a_batch_in_which_a_piece_is_refused_gives_its_nonces_to_others() {
                 .map(|number| {
                     let store = database.store.clone();
                     tokio::spawn(async move {
-                        (number, claims(&store, organization, number, number % 2 == 1 && round == 0).await)
+                        (
+                            number,
+                            claims(&store, organization, number, number % 2 == 1 && round == 0).await,
+                        )
                     })
                 })
                 .collect();
@@ -252,7 +255,10 @@ async fn stale_nonces_are_forgotten_a_few_at_a_time_and_no_other_is() {
     for database in databases().await {
         let organization = seed_organization(&database.store).await.organization;
         for number in 0..180 {
-            assert_eq!(claims(&database.store, organization, number, false).await, Some(true));
+            assert_eq!(
+                claims(&database.store, organization, number, false).await,
+                Some(true)
+            );
         }
         let before = start() + TimeDelta::seconds(90);
         let forget = |store: Store| async move {
@@ -265,10 +271,20 @@ async fn stale_nonces_are_forgotten_a_few_at_a_time_and_no_other_is() {
         while let Some(count) = Some(forget(database.store.clone()).await).filter(|count| *count > 0) {
             forgotten.push(count);
         }
-        assert_eq!(forgotten.iter().sum::<usize>(), 90, "{}: {forgotten:?}", database.kind);
+        assert_eq!(
+            forgotten.iter().sum::<usize>(),
+            90,
+            "{}: {forgotten:?}",
+            database.kind
+        );
         assert!(forgotten.iter().all(|count| *count <= 25), "{forgotten:?}");
         let other = another(&database).await;
-        for (store, number) in [(&database.store, 179), (&other, 30), (&database.store, 90), (&other, 31)] {
+        for (store, number) in [
+            (&database.store, 179),
+            (&other, 30),
+            (&database.store, 90),
+            (&other, 31),
+        ] {
             assert_eq!(
                 claims(store, organization, number, false).await,
                 Some(false),
@@ -277,7 +293,10 @@ async fn stale_nonces_are_forgotten_a_few_at_a_time_and_no_other_is() {
             );
         }
         assert_eq!(claims(&other, organization, 29, false).await, Some(true));
-        assert_eq!(claims(&database.store, organization, 29, false).await, Some(false));
+        assert_eq!(
+            claims(&database.store, organization, 29, false).await,
+            Some(false)
+        );
     }
 }
 
@@ -286,7 +305,10 @@ async fn with_every_nonce_forgotten_another_process_still_sees_what_is_claimed_n
     for database in databases().await {
         let organization = seed_organization(&database.store).await.organization;
         for number in 0..10 {
-            assert_eq!(claims(&database.store, organization, number, false).await, Some(true));
+            assert_eq!(
+                claims(&database.store, organization, number, false).await,
+                Some(true)
+            );
         }
         database
             .store

@@ -69,7 +69,9 @@ async fn a_signature_stays_used_for_as_long_as_it_is_fresh_anywhere() {
         bed.here
             .kernel
             .store
-            .write(bed.organization, move |db| aim_store::nonces::forget(db, now, 1_000))
+            .write(bed.organization, move |db| {
+                aim_store::nonces::forget(db, now, 1_000)
+            })
             .await
             .unwrap();
         bed.there.clock.advance(seconds(30));

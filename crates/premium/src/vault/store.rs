@@ -10,7 +10,9 @@ use diesel::{
     sql_types::Bool,
 };
 
-use super::{age::CHANGES, envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict};
+use super::{
+    age::CHANGES, envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict,
+};
 use crate::schema::{vault_approvals_used, vault_secrets, vault_tags, vault_value_digests, vault_versions};
 
 /// A secret, as its row has it.
@@ -208,10 +210,18 @@ pub(crate) fn head(db: &mut Db, organization: OrganizationId, path: &str) -> Res
 }
 
 /// The leaf of the log's latest record of a change of the secret.
-pub(crate) fn last_change(db: &mut Db, organization: OrganizationId, secret: SecretId) -> Result<Option<String>> {
+pub(crate) fn last_change(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+) -> Result<Option<String>> {
     // The actions are of this code: they become part of the statement, which SQLite needs for the partial index.
-    static IS_CHANGE: LazyLock<String> =
-        LazyLock::new(|| format!("audit_log.kind = 'event' AND audit_log.action IN ('{}')", CHANGES.join("', '")));
+    static IS_CHANGE: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "audit_log.kind = 'event' AND audit_log.action IN ('{}')",
+            CHANGES.join("', '")
+        )
+    });
     macro_rules! changes {
         () => {
             audit_log::table

@@ -352,7 +352,6 @@ impl VaultService {
     }
 }
 
-
 /// The refusal of a member of `outer`.
 fn inside(outer: &str, error: Error) -> Error {
     match error.field.clone() {

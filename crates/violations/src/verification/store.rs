@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use aim_core::{AgentId, DecisionId, GrantId, Json, OrganizationId, Timestamp};
 use aim_platform::NonceClaim;
 use aim_store::{
-    Cached, Db, Result, diesel, fixed,
+    Cached, Db, Result, diesel,
     diesel::{
         ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
         upsert::excluded,
     },
-    each,
+    each, fixed,
     schema::{audit_log, decision_results, decisions, grant_uses, grants, nonces, organizations, snapshots},
 };
 
