@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aim_platform::{Job, Kernel};
-use aim_store::{Db, Scope};
+use aim_store::Scope;
 
 use crate::{sessions, set_up};
 
@@ -17,8 +17,7 @@ pub(crate) fn jobs(kernel: &Kernel) -> Vec<Job> {
         Job::new("identity.forget_nonces", Duration::from_secs(30), move |now| {
             let kernel = nonces.clone();
             async move {
-                let forget = move |db: &mut Db| aim_store::nonces::forget(db, now, NONCES_AT_ONCE);
-                while kernel.store.write(Scope::Installation, forget).await? > 0 {}
+                while aim_store::nonces::forget(&kernel.store, now, NONCES_AT_ONCE).await? > 0 {}
                 Ok(())
             }
         }),

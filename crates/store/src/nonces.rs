@@ -12,13 +12,13 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use aim_core::{OrganizationId, Timestamp};
+use aim_core::{OrganizationId, Timestamp, sql::DbTime};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SqliteConnection, dsl::max,
     sql_types::BigInt,
 };
 
-use crate::{Db, PgConn, Result, db::SqliteDb, fixed, schema::nonces};
+use crate::{Db, PgConn, Result, Scope, Store, db::SqliteDb, each, fixed, schema::nonces};
 
 mod log {
     diesel::table! {
@@ -192,40 +192,60 @@ fn catch_up(connection: &mut SqliteConnection, known: &mut Known) -> Result<()> 
 }
 
 /// Forgets up to `at_most` nonces that are stale anyway, the oldest first; answers how many. At zero, none is left that ends
-/// before that moment, but for those of a clock that was set back.
+/// before that moment, but for the newest one of SQLite's log.
 ///
 /// # Errors
 /// The database's.
-pub fn forget(db: &mut Db, before: Timestamp, at_most: i64) -> Result<usize> {
-    const BY_KEY: &str = "DELETE FROM nonces WHERE (org_id, digest) IN \
-        (SELECT org_id, digest FROM nonces WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
-    match db {
-        Db::Pg(connection) => Ok(diesel::sql_query(BY_KEY)
-            .bind::<aim_core::sql::DbTime, _>(before)
-            .bind::<BigInt, _>(at_most)
-            .execute(&mut **connection)?),
-        Db::Sqlite(db) => {
+pub async fn forget(store: &Store, before: Timestamp, at_most: i64) -> aim_core::Result<usize> {
+    if store.is_postgres() {
+        return store
+            .write(Scope::Installation, move |db| forget_by_key(db, before, at_most))
+            .await;
+    }
+    // The log has no index by expiry. It is gone through where nobody waits; mostly its beginning is stale.
+    let stale = store
+        .read(Scope::Installation, move |db| stale_rows(db, before, at_most))
+        .await?;
+    let Some((first, last)) = stale.first().copied().zip(stale.last().copied()) else {
+        return Ok(0);
+    };
+    store
+        .write(Scope::Installation, move |db| {
+            let Db::Sqlite(db) = db else { return Ok(0) };
             let (connection, known) = db.parts();
             known.forget(before);
-            let Some(newest) = nonce_log::table
-                .select(max(nonce_log::id))
-                .get_result::<Option<i64>>(connection)?
-            else {
-                return Ok(0);
-            };
-            // They stand in the order in which they came, which is nearly that of their ends. The newest stays: no row's
-            // number is ever given twice, so that other processes see by it what they have not read.
-            let behind: Option<i64> = nonce_log::table
-                .order(nonce_log::id)
-                .offset(at_most)
-                .limit(1)
-                .select(nonce_log::id)
-                .get_result(connection)
-                .optional()?;
-            let oldest = nonce_log::table
-                .filter(nonce_log::id.lt(behind.unwrap_or(newest)))
+            let rows = nonce_log::table
+                .filter(nonce_log::id.between(first, last))
                 .filter(nonce_log::expires_at.lt(before));
-            Ok(diesel::delete(oldest).execute(connection)?)
-        }
-    }
+            Ok(diesel::delete(rows).execute(connection)?)
+        })
+        .await
+}
+
+fn forget_by_key(db: &mut Db, before: Timestamp, at_most: i64) -> Result<usize> {
+    const TEXT: &str = "DELETE FROM nonces WHERE (org_id, digest) IN \
+        (SELECT org_id, digest FROM nonces WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
+    Ok(each!(db, c => diesel::sql_query(TEXT)
+        .bind::<DbTime, _>(before)
+        .bind::<BigInt, _>(at_most)
+        .execute(c))?)
+}
+
+/// The oldest stale rows of SQLite's log. The newest row stays: no row's number is ever given twice, so that other processes see
+/// by it what they have not read.
+fn stale_rows(db: &mut Db, before: Timestamp, at_most: i64) -> Result<Vec<i64>> {
+    let Db::Sqlite(db) = db else {
+        return Ok(Vec::new());
+    };
+    let (connection, _) = db.parts();
+    let newest: Option<i64> = nonce_log::table
+        .select(max(nonce_log::id))
+        .get_result(connection)?;
+    Ok(nonce_log::table
+        .filter(nonce_log::id.lt(newest.unwrap_or_default()))
+        .filter(nonce_log::expires_at.lt(before))
+        .order(nonce_log::id)
+        .limit(at_most)
+        .select(nonce_log::id)
+        .load(connection)?)
 }

@@ -262,7 +262,9 @@ async fn no_nonce_is_forgotten_while_its_signature_is_fresh() {
         }
         app.advance(TimeDelta::hours(2));
         let _ = app.run_jobs().await;
-        assert_eq!(traces(&app).await, (1, 0), "and none is kept for ever");
+        // SQLite's log keeps its newest row, by which other processes see what is new.
+        let newest = i64::from(app.database.kind == "sqlite");
+        assert_eq!(traces(&app).await, (1, newest), "and none is kept for ever");
     }
 }
 

@@ -66,12 +66,7 @@ async fn a_signature_stays_used_for_as_long_as_it_is_fresh_anywhere() {
         assert_eq!(send!(here, &signed).0, 201);
         // This node forgets what is stale by its clock; the other one's is half a minute behind.
         let now = bed.here.now() + seconds(60);
-        bed.here
-            .kernel
-            .store
-            .write(bed.organization, move |db| {
-                aim_store::nonces::forget(db, now, 1_000)
-            })
+        aim_store::nonces::forget(&bed.here.kernel.store, now, 1_000)
             .await
             .unwrap();
         bed.there.clock.advance(seconds(30));
