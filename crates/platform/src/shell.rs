@@ -400,7 +400,7 @@ fn limit(shell: &Shell, ctx: &Ctx, caller: &Result<Option<Authenticated>>) -> Re
 
 /// The paths that look at no credentials.
 fn is_open(path: &str) -> bool {
-    path.starts_with("/health/") || path.starts_with("/assets/")
+    path.starts_with("/health/") || path.starts_with("/assets/") || path == "/favicon.ico"
 }
 
 /// What a refusal needs to know about its request.

@@ -130,6 +130,15 @@ pub(crate) async fn serve(
     Ok(answer(&request, &name, packed, digest == *DIGEST))
 }
 
+/// Answers the icon at the address where browsers look for one by themselves, beside a page that is none of ours.
+pub(crate) async fn serve_icon(request: HttpRequest) -> Result<HttpResponse, PageError> {
+    serve(
+        request,
+        web::Path::from((String::new(), "favicon.svg".to_owned())),
+    )
+    .await
+}
+
 fn answer(request: &HttpRequest, name: &str, packed: &Packed, for_ever: bool) -> HttpResponse {
     let text = |name: header::HeaderName| {
         request

@@ -129,7 +129,7 @@ mod page;
 mod registry;
 pub mod ui;
 
-pub(crate) use assets::serve as serve_asset;
+pub(crate) use assets::{serve as serve_asset, serve_icon};
 pub(crate) use errors::{About, error_page};
 pub use fragment::{Fragment, Panel};
 pub use frame::{Frame, Links, NavGroup, NavLink, Theme, Viewed, Viewer, Viewing, Visiting};

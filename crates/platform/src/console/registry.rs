@@ -333,7 +333,9 @@ impl Console {
     }
 
     pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
-        config.route("/assets/{hash}/{name}", web::get().to(super::serve_asset));
+        config
+            .route("/assets/{hash}/{name}", web::get().to(super::serve_asset))
+            .route("/favicon.ico", web::get().to(super::serve_icon));
         for mount in &self.0.mounts {
             mount(config);
         }
