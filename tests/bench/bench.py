@@ -204,7 +204,7 @@ def rotation(server, folder, count):
     server.start()
     resumed = keys()["remaining"]
     note("rotation, killed with kill -9 after a quarter", f"{killed_at} versions left before the start, {resumed} after it")
-    sealed_reads(server, folder, count, f"sealed reads of {count} secrets while the key is rotated")
+    sealed_reads(server, folder, count, f"sealed reads of {count} secrets while the key is rotated", beside=False)
     while keys()["percent"] < 100:
         time.sleep(0.5)
     note(f"rotation of {there} versions, with the kill and the load in it", f"{time.perf_counter() - began:.0f} s")
@@ -250,7 +250,10 @@ def run_load(folder):
     server.stop()
 
 
-def sealed_reads(server, folder, count, name):
+def sealed_reads(server, folder, count, name, beside=True):
+    if beside:
+        # What the machine can do just now.
+        load(server, folder, f"decisions, before {name}")
     # The last paths may have gaps: wrk leaves requests under way at its end.
     os.environ.update({"AIM_LOAD": "reads", "AIM_SECRETS": str(count - 2 * CONNECTIONS)})
     load(server, folder, name)
