@@ -60,36 +60,8 @@ impl<K: 'static, Q> Fixed<K, Q> {
         <C::Backend as Backend>::QueryBuilder: Default,
         Q: QueryFragment<C::Backend>,
     {
-        connection
-            .load(FixedStatement(self))?
-            .try_for_each(|row| row.map(|_| ()))
+        run(self, connection)
     }
-}
-
-/// [`Fixed`], used like a query whose rows nobody looks at.
-struct FixedStatement<K, Q>(Fixed<K, Q>);
-
-impl<DB, K: 'static, Q> QueryFragment<DB> for FixedStatement<K, Q>
-where
-    DB: Backend + DieselReserveSpecialization,
-    DB::QueryBuilder: Default,
-    Q: QueryFragment<DB>,
-{
-    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.0.walk_ast(pass)
-    }
-
-    fn is_safe_to_cache_prepared(&self, backend: &DB) -> QueryResult<bool> {
-        self.0.is_safe_to_cache_prepared(backend)
-    }
-}
-
-impl<K: 'static, Q> QueryId for FixedStatement<K, Q> {
-    type QueryId = K;
-}
-
-impl<K, Q> Query for FixedStatement<K, Q> {
-    type SqlType = Untyped;
 }
 
 impl<DB, K: 'static, Q> QueryFragment<DB> for Fixed<K, Q>
@@ -160,33 +132,38 @@ impl<Q> Cached<Q> {
         C::Backend: DieselReserveSpecialization + QueryMetadata<Untyped>,
         Q: QueryFragment<C::Backend>,
     {
-        connection
-            .load(Statement(self.0))?
-            .try_for_each(|row| row.map(|_| ()))
+        run(self, connection)
     }
+}
+
+fn run<C, Q>(statement: Q, connection: &mut C) -> QueryResult<()>
+where
+    C: LoadConnection,
+    C::Backend: QueryMetadata<Untyped>,
+    Q: QueryFragment<C::Backend> + QueryId,
+{
+    connection
+        .load(Statement(statement))?
+        .try_for_each(|row| row.map(|_| ()))
 }
 
 /// A statement that is used like a query, whose rows nobody looks at.
 struct Statement<Q>(Q);
 
-impl<DB, Q> QueryFragment<DB> for Statement<Q>
-where
-    DB: Backend + DieselReserveSpecialization,
-    Q: QueryFragment<DB>,
-{
+impl<DB: Backend, Q: QueryFragment<DB>> QueryFragment<DB> for Statement<Q> {
     fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         self.0.walk_ast(pass)
     }
 
-    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
-        Ok(true)
+    fn is_safe_to_cache_prepared(&self, backend: &DB) -> QueryResult<bool> {
+        self.0.is_safe_to_cache_prepared(backend)
     }
 }
 
-impl<Q> QueryId for Statement<Q> {
-    type QueryId = ();
+impl<Q: QueryId> QueryId for Statement<Q> {
+    type QueryId = Q::QueryId;
 
-    const HAS_STATIC_QUERY_ID: bool = false;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
 }
 
 impl<Q> Query for Statement<Q> {
