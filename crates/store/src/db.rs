@@ -129,7 +129,7 @@ impl Db {
     }
 
     /// What was written since that mark is rolled back.
-    pub(crate) const fn back_to(&mut self, mark: i64) {
+    pub(crate) fn back_to(&mut self, mark: i64) {
         if let Self::Sqlite(db) = self {
             db.nonces.back_to(mark);
         }

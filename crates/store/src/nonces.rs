@@ -49,6 +49,8 @@ pub(crate) struct Known {
     hasher: RandomState,
     /// The last row that was read or written.
     last: i64,
+    /// The last row that others wrote, or that stood there at the start: no rollback of this connection's takes it away.
+    read: i64,
     /// Whether the log was looked at in this transaction.
     is_current: bool,
     /// By when they end: the hash of a nonce, and its row. One whose place is taken by another stands in the next.
@@ -66,9 +68,9 @@ impl Known {
         self.last
     }
 
-    /// What was written since is rolled back; its rows are given to others.
-    pub(crate) const fn back_to(&mut self, mark: i64) {
-        self.last = mark;
+    /// What was written since is rolled back; its rows are given to others. What was read since is there.
+    pub(crate) fn back_to(&mut self, mark: i64) {
+        self.last = mark.max(self.read);
     }
 
     fn hash(&self, organization: OrganizationId, digest: &[u8]) -> u64 {
@@ -186,6 +188,7 @@ fn catch_up(connection: &mut SqliteConnection, known: &mut Known) -> Result<()> 
         for (id, organization, digest, expires_at) in rows {
             let hash = known.hash(organization, &digest);
             known.add(hash, id, expires_at);
+            known.read = id;
         }
     }
     Ok(())

@@ -251,6 +251,32 @@ async fn a_batch_in_which_a_piece_is_refused_gives_its_nonces_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_piece_that_was_the_first_to_look_hides_nothing_of_what_others_wrote() {
+    for database in databases().await {
+        let organization = seed_organization(&database.store).await.organization;
+        for number in 0..20 {
+            assert_eq!(
+                claims(&database.store, organization, number, false).await,
+                Some(true)
+            );
+        }
+        // This one has read nothing yet. Those that come first are refused.
+        let other = another(&database).await;
+        let pieces: Vec<_> = (0..60)
+            .map(|number| {
+                let other = other.clone();
+                tokio::spawn(async move { claims(&other, organization, 100 + number, number < 30).await })
+            })
+            .collect();
+        for (number, piece) in pieces.into_iter().enumerate() {
+            let expected = (number >= 30).then_some(true);
+            assert_eq!(piece.await.unwrap(), expected, "{} {number}", database.kind);
+        }
+        assert_eq!(claims(&other, organization, 7, false).await, Some(false));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stale_nonces_are_forgotten_a_few_at_a_time_and_no_other_is() {
     for database in databases().await {
         let organization = seed_organization(&database.store).await.organization;
