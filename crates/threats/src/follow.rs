@@ -44,9 +44,22 @@ struct State {
 
 /// What the detectors look at in a leaf.
 #[derive(Deserialize)]
-struct Facts {
-    #[serde(default)]
-    facts: Map<String, Value>,
+struct Leaf<F> {
+    facts: F,
+}
+
+/// The facts of a decision that detectors look at: the rest is not even taken apart, for most records are decisions.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DecisionFacts {
+    capability: String,
+    reasons: Vec<String>,
+    credential: String,
+}
+
+/// The facts of a leaf. One of a later version reads as one without any: what it has in its columns still counts.
+fn facts<F: for<'a> Deserialize<'a> + Default>(record: &Record) -> F {
+    serde_json::from_str::<Leaf<F>>(&record.leaf).map_or_else(|_| F::default(), |leaf| leaf.facts)
 }
 
 type Ids = Vec<(OrganizationId, AgentId)>;
@@ -158,28 +171,18 @@ fn decision_of(record: &Record) -> Option<DecisionId> {
 }
 
 fn observation(record: &Record, source: Option<String>) -> Observation {
-    // A leaf of a later version reads as one without facts: what it has in its columns still counts.
-    let facts = serde_json::from_str::<Facts>(&record.leaf).map_or_else(|_| Map::new(), |leaf| leaf.facts);
-    let text = |name: &str| facts.get(name).and_then(Value::as_str).map(str::to_owned);
     let what = if record.kind == "decision" {
+        let facts: DecisionFacts = facts(record);
         What::Decision(Decided {
-            capability: text("capability").unwrap_or_default(),
+            capability: facts.capability,
             outcome: record.outcome.clone(),
-            reasons: facts
-                .get("reasons")
-                .and_then(Value::as_array)
-                .map(|reasons| {
-                    reasons
-                        .iter()
-                        .filter_map(Value::as_str)
-                        .map(str::to_owned)
-                        .collect()
-                })
-                .unwrap_or_default(),
-            credential: text("credential").unwrap_or_default(),
+            reasons: facts.reasons,
+            credential: facts.credential,
             source,
         })
     } else if record.action == REFUSED {
+        let facts: Map<String, Value> = facts(record);
+        let text = |name: &str| facts.get(name).and_then(Value::as_str).map(str::to_owned);
         let details = record.details.as_ref();
         What::Refused {
             code: text("code").unwrap_or_default(),
@@ -191,7 +194,7 @@ fn observation(record: &Record, source: Option<String>) -> Observation {
                 .map(str::to_owned),
         }
     } else {
-        let mut facts = facts;
+        let mut facts: Map<String, Value> = facts(record);
         let name = record.details.as_ref().and_then(|details| details.get("name"));
         facts.insert("name".to_owned(), name.cloned().unwrap_or_default());
         What::Drift {

@@ -83,9 +83,19 @@ impl Understood {
 }
 
 #[derive(Deserialize)]
-struct Leaf {
+struct Leaf<F> {
+    facts: F,
+}
+
+/// The facts of a decision that tell of a read.
+#[derive(Deserialize)]
+struct DecisionFacts {
+    capability: String,
+    /// Which part of the server asked for the decision.
     #[serde(default)]
-    facts: Map<String, Value>,
+    within: Option<String>,
+    #[serde(default)]
+    reasons: Vec<String>,
 }
 
 /// The part of a decision's inputs that the vault wrote.
@@ -120,14 +130,14 @@ const LONGEST_DELIVERY: usize = 40;
 
 /// Understands a batch: one query for all decisions, one for all secrets.
 pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> {
-    let mut reads: Vec<(&Record, DecisionId, Map<String, Value>)> = Vec::new();
+    let mut reads: Vec<(&Record, DecisionId, DecisionFacts)> = Vec::new();
     let mut understood = Understood::default();
     for record in records {
         // The leaf is looked into only where it can be about a secret: most records are not.
         if record.kind == "decision" {
             if record.leaf.contains(READ_ACTION)
-                && let Some(facts) = facts_of(record)
-                && text(&facts, "capability").as_deref() == Some(READ_ACTION)
+                && let Some(facts) = facts_of::<DecisionFacts>(record)
+                && facts.capability == READ_ACTION
                 && let Some(id) = decision_of(record)
             {
                 reads.push((record, id, facts));
@@ -154,7 +164,7 @@ pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> 
     understood.touches.extend(
         reads
             .into_iter()
-            .filter_map(|(record, id, facts)| decided(record, id, &facts, parts.remove(&id)?)),
+            .filter_map(|(record, id, facts)| decided(record, id, facts, parts.remove(&id)?)),
     );
     understood.touches.sort_by_key(|touch| touch.row.leaf_index);
     look_up_secrets(db, &organizations, &mut understood.touches)?;
@@ -183,8 +193,8 @@ fn look_up_secrets(db: &mut Db, organizations: &[OrganizationId], touches: &mut 
     Ok(())
 }
 
-fn facts_of(record: &Record) -> Option<Map<String, Value>> {
-    serde_json::from_str::<Leaf>(&record.leaf)
+fn facts_of<F: for<'a> Deserialize<'a>>(record: &Record) -> Option<F> {
+    serde_json::from_str::<Leaf<F>>(&record.leaf)
         .ok()
         .map(|leaf| leaf.facts)
 }
@@ -205,26 +215,16 @@ fn actor_of(record: &Record) -> String {
 }
 
 /// A decision on `secret:read`. A resource that is no path of a secret is none.
-fn decided(record: &Record, id: DecisionId, facts: &Map<String, Value>, part: DecisionPart) -> Option<Touch> {
+fn decided(record: &Record, id: DecisionId, facts: DecisionFacts, part: DecisionPart) -> Option<Touch> {
     let path = part.resource.filter(|path| SecretPath::parse(path).is_ok())?;
     // An agent writes what it likes into the context of an action that it asks for by itself, and gets nothing for it.
-    let own = if text(facts, "within").as_deref() == Some(PART) {
+    let own = if facts.within.as_deref() == Some(PART) {
         let inputs = serde_json::from_str::<Inputs>(&part.inputs).unwrap_or_default();
         inputs.call.context.secret
     } else {
         Own::default()
     };
-    let reasons: Vec<String> = facts
-        .get("reasons")
-        .and_then(Value::as_array)
-        .map(|reasons| {
-            reasons
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
-        })
-        .unwrap_or_default();
+    let reasons = facts.reasons;
     let delivery = own.delivery.or_else(|| own.seal_to.map(|_| "sealed".to_owned()));
     Some(Touch {
         by_a_valid_key: !reasons.iter().any(|reason| reason.starts_with("key.")),
@@ -252,7 +252,7 @@ fn decided(record: &Record, id: DecisionId, facts: &Map<String, Value>, part: De
 
 /// An event that is a finding by itself; a refresh that failed once or twice and is tried again is none.
 fn happened(record: &Record) -> Option<Incident> {
-    let (facts, details) = (facts_of(record)?, record.details.as_ref()?);
+    let (facts, details): (Map<String, Value>, _) = (facts_of(record)?, record.details.as_ref()?);
     let detail = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
     let what = if record.action == WRAP_REUSED {
         What::WrapReused {
