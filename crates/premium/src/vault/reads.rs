@@ -27,7 +27,7 @@ use super::{
     path::SecretPath,
     root::{self, BY_HAND, Root},
     service::{VaultService, fits, open_version},
-    store::{self, HeadRow, SealedRow},
+    store::{self, Stored},
 };
 
 /// The capability that a read takes.
@@ -38,9 +38,6 @@ pub(super) const COVERING_SCHEME: &str = "rfc9421";
 pub(super) const OWN_CONTEXT: &str = "secret";
 /// Under what name the vault stands in the records of decisions that it asks for itself.
 pub(crate) const PART: &str = "vault";
-
-/// How often the newest version is looked for, where others write at the same time.
-const LOOKS: usize = 4;
 
 /// What an agent asks for.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -291,11 +288,8 @@ impl VaultService {
 
 /// What is stored of a secret at one moment, encrypted as it is.
 struct Found {
-    row: HeadRow,
-    versions: Vec<(i64, String)>,
-    /// The version that is asked for.
-    sealed: Option<SealedRow>,
-    /// When the values of that version end.
+    stored: Stored,
+    /// When the values of the version end that is asked for.
     end: Option<Timestamp>,
     /// The change that the log has, where the rows are older.
     newer: Option<i64>,
@@ -351,34 +345,21 @@ fn look(
     path: &SecretPath,
     version: Option<i64>,
 ) -> aim_store::Result<Option<Found>> {
-    let mut looks = 0;
-    loop {
-        looks += 1;
-        let Some((row, versions)) = store::head(db, organization, path.as_str())? else {
-            return Ok(None);
-        };
-        let wanted = version.unwrap_or(row.current_version);
-        let sealed = store::sealed(db, organization, row.id, wanted)?;
-        // On PostgreSQL the newest version may be no more than one of the past, and gone, between the two statements.
-        if sealed.is_some() || version.is_some() || looks == LOOKS {
-            let newer = age::newer_in_the_log(db, organization, row.id, row.changes)?;
-            let end = match &sealed {
-                // A later write has an end of its own, and takes nothing from that of this one.
-                Some(sealed) if wanted != row.current_version => {
-                    past::written(db, organization, row.id, (wanted, sealed.created_at))?
-                        .and_then(|moment| moment.expires_at)
-                }
-                _ => row.expires_at,
-            };
-            return Ok(Some(Found {
-                row,
-                versions,
-                sealed,
-                end,
-                newer,
-            }));
+    let Some(stored) = store::stored(db, organization, path.as_str(), version)? else {
+        return Ok(None);
+    };
+    let (row, sealed) = (&stored.row, &stored.sealed);
+    let newer = age::newer_in_the_log(db, organization, row.id, row.changes)?;
+    let wanted = version.unwrap_or(row.current_version);
+    let end = match sealed {
+        // A later write has an end of its own, and takes nothing from that of this one.
+        Some(sealed) if wanted != row.current_version => {
+            past::written(db, organization, row.id, (wanted, sealed.created_at))?
+                .and_then(|moment| moment.expires_at)
         }
-    }
+        _ => row.expires_at,
+    };
+    Ok(Some(Found { stored, end, newer }))
 }
 
 /// The plaintext of a version that may be handed over, looked up now.
@@ -401,13 +382,12 @@ fn opened(
     version: Option<i64>,
     found: Option<Found>,
 ) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
-    let Found {
+    let Found { stored, end, newer } = found.ok_or_else(nothing_there)?;
+    let Stored {
         row,
         versions,
         sealed,
-        end,
-        newer,
-    } = found.ok_or_else(nothing_there)?;
+    } = stored;
     let head = Head {
         organization: ctx.organization,
         secret: row.id.uuid(),

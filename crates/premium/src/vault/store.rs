@@ -6,8 +6,8 @@ use aim_core::{DecisionId, Id, Json, OrganizationId, Timestamp};
 use aim_store::{Db, Result, ResultExt, each, fixed, schema::audit_log};
 use diesel::{
     BoolExpressionMethods, EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods,
-    OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods, dsl::sql,
-    sql_types::Bool,
+    OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods, dsl::case_when,
+    dsl::sql, sql_types::Bool,
 };
 
 use super::{
@@ -74,8 +74,15 @@ pub(crate) struct HeadRow {
     pub(crate) head: Vec<u8>,
 }
 
-/// A head, and the versions with their states, the oldest first.
-pub(crate) type HeadAndVersions = (HeadRow, Vec<(i64, String)>);
+/// A secret as a read needs it.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) row: HeadRow,
+    /// The versions with their states, the oldest first.
+    pub(crate) versions: Vec<(i64, String)>,
+    /// The version that is asked for.
+    pub(crate) sealed: Option<SealedRow>,
+}
 
 /// What is encrypted of a version.
 #[derive(Debug, diesel::Queryable, diesel::Selectable)]
@@ -186,27 +193,75 @@ pub(crate) fn load(
     Ok(secret.map(|secret| (secret, versions)))
 }
 
-/// What the head at `path` authenticates, with the versions and their states, the oldest first: as [`load`], for reads, of
-/// which there are many.
-pub(crate) fn head(db: &mut Db, organization: OrganizationId, path: &str) -> Result<Option<HeadAndVersions>> {
-    let rows: Vec<(HeadRow, Option<(i64, String)>)> = each!(db, c => fixed!(vault_secrets::table
-        .left_join(
-            vault_versions::table.on(vault_versions::org_id
-                .eq(vault_secrets::org_id)
-                .and(vault_versions::secret_id.eq(vault_secrets::id))),
-        )
-        .filter(vault_secrets::org_id.eq(organization))
-        .filter(vault_secrets::path.eq(path))
-        .order(vault_versions::version)
-        .select((HeadRow::as_select(), (vault_versions::version, vault_versions::state).nullable())))
-        .load(c))?;
-    let mut head = None;
-    let mut versions = Vec::with_capacity(rows.len());
-    for (row, version) in rows {
-        head.get_or_insert(row);
-        versions.extend(version);
+/// What the head at `path` authenticates, with the versions and their states, and what is encrypted of the newest of them, or of
+/// `version`: as [`load`], for reads, of which there are many. One statement, so that all is of one moment.
+pub(crate) fn stored(
+    db: &mut Db,
+    organization: OrganizationId,
+    path: &str,
+    version: Option<i64>,
+) -> Result<Option<Stored>> {
+    type Encrypted = (
+        Option<String>,
+        Option<Id<KeyKind>>,
+        Option<Vec<u8>>,
+        Option<Vec<u8>>,
+        Option<Timestamp>,
+    );
+    type Row = (HeadRow, Option<(i64, String)>, Encrypted);
+    // Of the other versions no ciphertext is read: it may be large.
+    macro_rules! rows {
+        ($wanted:expr) => {{
+            let is_wanted = vault_versions::version.nullable().eq($wanted);
+            vault_secrets::table
+                .left_join(
+                    vault_versions::table.on(vault_versions::org_id
+                        .eq(vault_secrets::org_id)
+                        .and(vault_versions::secret_id.eq(vault_secrets::id))),
+                )
+                .filter(vault_secrets::org_id.eq(organization))
+                .filter(vault_secrets::path.eq(path))
+                .order(vault_versions::version)
+                .select((
+                    HeadRow::as_select(),
+                    (vault_versions::version, vault_versions::state).nullable(),
+                    (
+                        case_when(is_wanted, vault_versions::kind.nullable()),
+                        case_when(is_wanted, vault_versions::key_id.nullable()),
+                        case_when(is_wanted, vault_versions::wrapped_key.nullable()),
+                        case_when(is_wanted, vault_versions::ciphertext.nullable()),
+                        case_when(is_wanted, vault_versions::created_at.nullable()),
+                    ),
+                ))
+        }};
     }
-    Ok(head.map(|head| (head, versions)))
+    let rows: Vec<Row> = match version {
+        None => each!(db, c => fixed!(rows!(vault_secrets::current_version.nullable())).load(c))?,
+        Some(version) => each!(db, c => fixed!(rows!(Some(version))).load(c))?,
+    };
+    let mut stored: Option<Stored> = None;
+    for (row, version, encrypted) in rows {
+        let stored = stored.get_or_insert_with(|| Stored {
+            row,
+            versions: Vec::new(),
+            sealed: None,
+        });
+        let Some((version, state)) = version else {
+            continue;
+        };
+        if let (Some(kind), Some(key_id), Some(wrapped_key), Some(ciphertext), Some(created_at)) = encrypted {
+            stored.sealed = Some(SealedRow {
+                state: state.clone(),
+                kind,
+                key_id,
+                wrapped_key,
+                ciphertext,
+                created_at,
+            });
+        }
+        stored.versions.push((version, state));
+    }
+    Ok(stored)
 }
 
 /// The leaf of the log's latest record of a change of the secret.

@@ -74,8 +74,11 @@ pub struct Item {
     /// Which part of the server acts on the decision; none where the agent itself does.
     pub within: Option<Within>,
     /// The decision on the snapshot in memory; it holds if the transaction finds that one current.
-    prepared: Option<(Arc<LiveSnapshot>, Prepared)>,
+    prepared: Option<(Arc<LiveSnapshot>, Ready)>,
 }
+
+/// A prepared decision, which the first transaction takes; one that has to be tried again decides anew.
+type Ready = Arc<Mutex<Option<Prepared>>>;
 
 /// A decision that is durable.
 #[derive(Debug, Clone)]
@@ -165,7 +168,8 @@ impl DecisionQueue {
             && live.rated.is_empty()
         {
             let prepared = prepare(self.0.approval, &item, &live, BTreeMap::new());
-            item.prepared = Some((live, prepared.map_err(aim_store::Error::into_core)?));
+            let prepared = prepared.map_err(aim_store::Error::into_core)?;
+            item.prepared = Some((live, Arc::new(Mutex::new(Some(prepared)))));
         }
         let (sender, answer) = oneshot::channel();
         let start = {
@@ -296,7 +300,7 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
             }
         });
     }
-    write(db, writes, &mut results, now)
+    write(db, writes, results, now)
 }
 
 /// Locks the counter of every rate-limited grant that a call of this batch may use, in key order.
@@ -369,7 +373,7 @@ fn credential_text(credential: &Credential) -> String {
 }
 
 /// A call that is decided, with what is to be written for it: all that needs no database.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Prepared {
     decided: Decided,
     row: DecisionRow,
@@ -493,9 +497,15 @@ fn decide_one(
     writes: &mut Writes,
 ) -> aim_store::Result<Decided> {
     let ctx = &item.ctx;
-    let prepared = match &item.prepared {
-        Some((on, prepared)) if Arc::ptr_eq(on, live) => prepared.clone(),
-        _ => {
+    let ready = match &item.prepared {
+        Some((on, ready)) if Arc::ptr_eq(on, live) => {
+            ready.lock().unwrap_or_else(PoisonError::into_inner).take()
+        }
+        _ => None,
+    };
+    let prepared = match ready {
+        Some(prepared) => prepared,
+        None => {
             let uses = live.rated.iter().filter_map(|(grant, _)| {
                 let uses = writes.uses.get(&counter(ctx, live, *grant)?)?;
                 Some((*grant, u32::try_from(*uses).unwrap_or(u32::MAX)))
@@ -646,7 +656,7 @@ fn note_replay(inner: &Inner, item: &Item, writes: &mut Writes) -> aim_store::Re
 fn write(
     db: &mut Db,
     writes: Writes,
-    results: &mut [Result<Decided>],
+    mut results: Vec<Result<Decided>>,
     now: Timestamp,
 ) -> aim_store::Result<Batch> {
     let mut snapshots: Vec<_> = writes.snapshots.iter().collect();
@@ -677,7 +687,7 @@ fn write(
     }
     store::insert_decisions(db, &rows)?;
     Ok(Batch {
-        results: results.to_vec(),
+        results,
         snapshots: writes.snapshots,
         at: now,
     })
