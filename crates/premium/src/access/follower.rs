@@ -31,10 +31,10 @@ use super::{
 pub const NAME: &str = "vault.access";
 /// The most pairs and agents that are kept in memory.
 const REMEMBERED: usize = 20_000;
-/// How many rows are written at once.
-const ROWS: usize = 250;
+/// How many rows are written at once: each goes to pages of its own in two indexes, and the decisions of that transaction wait.
+const ROWS: usize = 64;
 /// The most records of a batch: its effect writes a row for each pair in it.
-const RECORDS: usize = 500;
+const RECORDS: usize = 250;
 
 type PairKey = (OrganizationId, String, AgentId);
 /// The hours of a batch, which no table has yet.
