@@ -17,6 +17,7 @@ use aim_platform::{Follower, Kernel, follow::Effect};
 use aim_store::{Db, Scope, Store};
 use aim_threats::report::{Sighting, report};
 use chrono::TimeDelta;
+use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 
 use super::{
@@ -31,7 +32,7 @@ use super::{
 pub const NAME: &str = "vault.access";
 /// The most pairs and agents that are kept in memory.
 const REMEMBERED: usize = 20_000;
-/// How many rows are written at once: each goes to pages of its own in two indexes, and the decisions of that transaction wait.
+/// How many rows SQLite writes at once: each goes to pages of its own in two indexes, and the decisions of that transaction wait.
 const ROWS: usize = 64;
 /// The most records of a batch: its effect writes a row for each pair in it.
 const RECORDS: usize = 250;
@@ -101,14 +102,15 @@ pub(super) fn follower(kernel: &Kernel) -> Follower {
     .at_most(RECORDS)
 }
 
-/// Writes the rows a little at a time.
+/// Writes the rows a little at a time. On SQLite the pieces queue up together, and each transaction takes one: waiting for each
+/// would let transactions go by without any, and under load the log would grow faster than it is followed.
 async fn write_rows(store: &Store, outcome: &Outcome) -> Result<()> {
-    for part in outcome.rows.chunks(ROWS) {
+    let at_once = if store.is_postgres() { RECORDS } else { ROWS };
+    let pieces = outcome.rows.chunks(at_once).map(|part| {
         let part = part.to_vec();
-        store
-            .write_behind(Scope::Installation, move |db| store::add_accesses(db, &part))
-            .await?;
-    }
+        store.write_behind(Scope::Installation, move |db| store::add_accesses(db, &part))
+    });
+    try_join_all(pieces).await?;
     if outcome.undelivered.is_empty() {
         return Ok(());
     }
