@@ -78,8 +78,10 @@ struct Inner {
     kms: Kms,
     ring: KeyRing,
     held: RwLock<Option<Held>>,
-    /// Whatever changes what is held, one at a time. Making a key of a passphrase takes memory, too.
+    /// Whatever changes what is held, one at a time.
     turn: Mutex<()>,
+    /// Making a key of a passphrase takes memory and time: one at a time, and in nobody's turn where a key is at hand.
+    deriving: Mutex<()>,
     watched: AtomicBool,
 }
 
@@ -102,6 +104,7 @@ impl Keeper {
             ring,
             held: RwLock::default(),
             turn: Mutex::default(),
+            deriving: Mutex::default(),
             watched: AtomicBool::new(false),
         }))
     }
@@ -114,12 +117,8 @@ impl Keeper {
         if let Some(root) = self.looked_at(now) {
             return Ok(root);
         }
-        let _turn = match (self.0.turn.try_lock(), self.held()) {
-            (Ok(turn), _) => turn,
-            // Somebody is looking already.
-            (Err(_), Some(root)) => return Ok(root),
-            (Err(_), None) => self.0.turn.lock().await,
-        };
+        // Where somebody is looking already, that look is waited for: by then the vault may be sealed.
+        let _turn = self.0.turn.lock().await;
         if let Some(root) = self.looked_at(now) {
             return Ok(root);
         }
@@ -222,7 +221,7 @@ impl Keeper {
     ) -> Result<Next> {
         match (provider, passphrase) {
             (VaultProvider::Passphrase, Some(passphrase)) => {
-                let _turn = self.0.turn.lock().await;
+                let _alone = self.0.deriving.lock().await;
                 passphrase::check_new(&passphrase)?;
                 let derivation = Derivation::fresh()?;
                 let parameters = Json::of(&derivation);
@@ -338,7 +337,10 @@ impl Keeper {
             }
         };
         let parameters = Json::of(&derivation);
-        let root = derived(derivation, passphrase).await?;
+        let root = {
+            let _alone = self.0.deriving.lock().await;
+            derived(derivation, passphrase).await?
+        };
         let known = match known {
             Some(known) => known.root_key_id,
             None => {
