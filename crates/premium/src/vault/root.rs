@@ -383,11 +383,6 @@ impl Keeper {
         root
     }
 
-    fn held(&self) -> Option<Arc<Root>> {
-        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().map(|held| Arc::clone(&held.root))
-    }
-
     /// The root key, if the row was looked at just now.
     fn looked_at(&self, now: Timestamp) -> Option<Arc<Root>> {
         let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
