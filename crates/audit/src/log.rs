@@ -7,6 +7,7 @@ use aim_store::{
     schema::{audit_head, audit_log},
 };
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::leaf::{Details, Entry, Kind, Leaf, LeafKind, LeafRef, commitment, leaf_hash, link};
 
@@ -35,6 +36,22 @@ pub struct Record {
     pub link: Vec<u8>,
     pub details: Option<Json>,
     pub salt: Option<Vec<u8>>,
+}
+
+impl Record {
+    /// The facts of the leaf, as `F` has them: what it leaves out is not taken apart. `None` where they are not of that shape, as
+    /// a later version may write them.
+    #[must_use]
+    pub fn facts<F: DeserializeOwned>(&self) -> Option<F> {
+        #[derive(Deserialize)]
+        struct Leaf<F> {
+            facts: F,
+        }
+
+        serde_json::from_str::<Leaf<F>>(&self.leaf)
+            .ok()
+            .map(|leaf| leaf.facts)
+    }
 }
 
 /// The log's size and the link of its last record.

@@ -42,12 +42,6 @@ struct State {
     next: Option<i64>,
 }
 
-/// What the detectors look at in a leaf.
-#[derive(Deserialize)]
-struct Leaf<F> {
-    facts: F,
-}
-
 /// The facts of a decision that detectors look at: the rest is not even taken apart, for most records are decisions.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -55,11 +49,6 @@ struct DecisionFacts {
     capability: String,
     reasons: Vec<String>,
     credential: String,
-}
-
-/// The facts of a leaf. One of a later version reads as one without any: what it has in its columns still counts.
-fn facts<F: for<'a> Deserialize<'a> + Default>(record: &Record) -> F {
-    serde_json::from_str::<Leaf<F>>(&record.leaf).map_or_else(|_| F::default(), |leaf| leaf.facts)
 }
 
 type Ids = Vec<(OrganizationId, AgentId)>;
@@ -171,8 +160,9 @@ fn decision_of(record: &Record) -> Option<DecisionId> {
 }
 
 fn observation(record: &Record, source: Option<String>) -> Observation {
+    // A leaf of a later version reads as one without facts: what it has in its columns still counts.
     let what = if record.kind == "decision" {
-        let facts: DecisionFacts = facts(record);
+        let facts: DecisionFacts = record.facts().unwrap_or_default();
         What::Decision(Decided {
             capability: facts.capability,
             outcome: record.outcome.clone(),
@@ -181,7 +171,7 @@ fn observation(record: &Record, source: Option<String>) -> Observation {
             source,
         })
     } else if record.action == REFUSED {
-        let facts: Map<String, Value> = facts(record);
+        let facts: Map<String, Value> = record.facts().unwrap_or_default();
         let text = |name: &str| facts.get(name).and_then(Value::as_str).map(str::to_owned);
         let details = record.details.as_ref();
         What::Refused {
@@ -194,7 +184,7 @@ fn observation(record: &Record, source: Option<String>) -> Observation {
                 .map(str::to_owned),
         }
     } else {
-        let mut facts: Map<String, Value> = facts(record);
+        let mut facts: Map<String, Value> = record.facts().unwrap_or_default();
         let name = record.details.as_ref().and_then(|details| details.get("name"));
         facts.insert("name".to_owned(), name.cloned().unwrap_or_default());
         What::Drift {

@@ -351,10 +351,7 @@ fn about(record: &Record, kind: AlertKind, severity: Severity, title: String) ->
 
 /// The facts in a record's leaf.
 pub(crate) fn facts_of(record: &Record) -> Value {
-    serde_json::from_str::<Value>(&record.leaf)
-        .ok()
-        .and_then(|mut leaf| leaf.get_mut("facts").map(Value::take))
-        .unwrap_or_default()
+    record.facts().unwrap_or_default()
 }
 
 async fn name_agents(store: &Store, alerts: &[NewAlert]) -> Result<HashMap<Subject, String>> {

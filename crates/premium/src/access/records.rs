@@ -82,11 +82,6 @@ impl Understood {
     }
 }
 
-#[derive(Deserialize)]
-struct Leaf<F> {
-    facts: F,
-}
-
 /// The facts of a decision that tell of a read.
 #[derive(Deserialize)]
 struct DecisionFacts {
@@ -136,7 +131,7 @@ pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> 
         // The leaf is looked into only where it can be about a secret: most records are not.
         if record.kind == "decision" {
             if record.leaf.contains(READ_ACTION)
-                && let Some(facts) = facts_of::<DecisionFacts>(record)
+                && let Some(facts) = record.facts::<DecisionFacts>()
                 && facts.capability == READ_ACTION
                 && let Some(id) = decision_of(record)
             {
@@ -150,7 +145,7 @@ pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> 
             understood.incidents.extend(happened(record));
         } else if record.action.starts_with("secret.")
             && record.leaf.contains("\"delivery\":")
-            && let Some(touch) = facts_of(record).and_then(|facts| delivered(record, &facts))
+            && let Some(touch) = record.facts().and_then(|facts| delivered(record, &facts))
         {
             understood.touches.push(touch);
         }
@@ -191,12 +186,6 @@ fn look_up_secrets(db: &mut Db, organizations: &[OrganizationId], touches: &mut 
         }
     }
     Ok(())
-}
-
-fn facts_of<F: for<'a> Deserialize<'a>>(record: &Record) -> Option<F> {
-    serde_json::from_str::<Leaf<F>>(&record.leaf)
-        .ok()
-        .map(|leaf| leaf.facts)
 }
 
 fn text(facts: &Map<String, Value>, name: &str) -> Option<String> {
@@ -252,7 +241,7 @@ fn decided(record: &Record, id: DecisionId, facts: DecisionFacts, part: Decision
 
 /// An event that is a finding by itself; a refresh that failed once or twice and is tried again is none.
 fn happened(record: &Record) -> Option<Incident> {
-    let (facts, details): (Map<String, Value>, _) = (facts_of(record)?, record.details.as_ref()?);
+    let (facts, details): (Map<String, Value>, _) = (record.facts()?, record.details.as_ref()?);
     let detail = |name: &str| details.get(name).and_then(Value::as_str).map(str::to_owned);
     let what = if record.action == WRAP_REUSED {
         What::WrapReused {

@@ -3,7 +3,6 @@
 use aim_audit::Record;
 use aim_core::{AgentId, OrganizationId};
 use aim_decision::{CapabilityName, CapabilityPattern};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::vault::reads::READ_ACTION;
@@ -33,12 +32,6 @@ pub(super) enum Notice {
     TookUp { agent: AgentId, path: String },
 }
 
-#[derive(Deserialize)]
-struct Leaf {
-    #[serde(default)]
-    facts: Value,
-}
-
 /// What seals the vault, on all nodes and for all organisations; on record in that of the operator alone.
 const SEALED: &str = "vault.sealed";
 
@@ -53,11 +46,7 @@ pub(super) fn notice(record: &Record) -> Option<(OrganizationId, Notice)> {
 }
 
 fn meaning(record: &Record) -> Option<Notice> {
-    let facts = || {
-        serde_json::from_str::<Leaf>(&record.leaf)
-            .map(|leaf| leaf.facts)
-            .unwrap_or_default()
-    };
+    let facts = || record.facts::<Value>().unwrap_or_default();
     let path = || {
         let details = record.details.as_ref()?;
         details.0.get("path").and_then(Value::as_str).map(str::to_owned)

@@ -167,21 +167,28 @@ pub(crate) fn versions(
         .load(c))?)
 }
 
+/// The secret at `path` beside each of its versions, the oldest first.
+macro_rules! with_versions {
+    ($organization:expr, $path:expr) => {
+        vault_secrets::table
+            .left_join(
+                vault_versions::table.on(vault_versions::org_id
+                    .eq(vault_secrets::org_id)
+                    .and(vault_versions::secret_id.eq(vault_secrets::id))),
+            )
+            .filter(vault_secrets::org_id.eq($organization))
+            .filter(vault_secrets::path.eq($path))
+            .order(vault_versions::version)
+    };
+}
+
 /// The secret at `path` with its versions, the oldest first: one statement, so that both are of one moment.
 pub(crate) fn load(
     db: &mut Db,
     organization: OrganizationId,
     path: &str,
 ) -> Result<Option<(SecretRow, Vec<VersionRow>)>> {
-    let rows: Vec<(SecretRow, Option<VersionRow>)> = each!(db, c => vault_secrets::table
-        .left_join(
-            vault_versions::table.on(vault_versions::org_id
-                .eq(vault_secrets::org_id)
-                .and(vault_versions::secret_id.eq(vault_secrets::id))),
-        )
-        .filter(vault_secrets::org_id.eq(organization))
-        .filter(vault_secrets::path.eq(path))
-        .order(vault_versions::version)
+    let rows: Vec<(SecretRow, Option<VersionRow>)> = each!(db, c => with_versions!(organization, path)
         .select((SecretRow::as_select(), Option::<VersionRow>::as_select()))
         .load(c))?;
     let mut secret = None;
@@ -213,26 +220,17 @@ pub(crate) fn stored(
     macro_rules! rows {
         ($wanted:expr) => {{
             let is_wanted = vault_versions::version.nullable().eq($wanted);
-            vault_secrets::table
-                .left_join(
-                    vault_versions::table.on(vault_versions::org_id
-                        .eq(vault_secrets::org_id)
-                        .and(vault_versions::secret_id.eq(vault_secrets::id))),
-                )
-                .filter(vault_secrets::org_id.eq(organization))
-                .filter(vault_secrets::path.eq(path))
-                .order(vault_versions::version)
-                .select((
-                    HeadRow::as_select(),
-                    (vault_versions::version, vault_versions::state).nullable(),
-                    (
-                        case_when(is_wanted, vault_versions::kind.nullable()),
-                        case_when(is_wanted, vault_versions::key_id.nullable()),
-                        case_when(is_wanted, vault_versions::wrapped_key.nullable()),
-                        case_when(is_wanted, vault_versions::ciphertext.nullable()),
-                        case_when(is_wanted, vault_versions::created_at.nullable()),
-                    ),
-                ))
+            with_versions!(organization, path).select((
+                HeadRow::as_select(),
+                (vault_versions::version, vault_versions::state).nullable(),
+                (
+                    case_when(is_wanted, vault_versions::kind.nullable()),
+                    case_when(is_wanted, vault_versions::key_id.nullable()),
+                    case_when(is_wanted, vault_versions::wrapped_key.nullable()),
+                    case_when(is_wanted, vault_versions::ciphertext.nullable()),
+                    case_when(is_wanted, vault_versions::created_at.nullable()),
+                ),
+            ))
         }};
     }
     let rows: Vec<Row> = match version {

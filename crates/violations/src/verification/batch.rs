@@ -53,7 +53,6 @@ pub struct Within {
 }
 
 /// An action that waits for its decision.
-#[derive(Clone)]
 pub struct Item {
     /// The call's context; its actor is the agent.
     pub ctx: Ctx,
@@ -74,11 +73,9 @@ pub struct Item {
     /// Which part of the server acts on the decision; none where the agent itself does.
     pub within: Option<Within>,
     /// The decision on the snapshot in memory; it holds if the transaction finds that one current.
-    prepared: Option<(Arc<LiveSnapshot>, Ready)>,
+    /// The first transaction takes it; one that has to be tried again decides anew.
+    prepared: Option<(Arc<LiveSnapshot>, Mutex<Option<Prepared>>)>,
 }
-
-/// A prepared decision, which the first transaction takes; one that has to be tried again decides anew.
-type Ready = Arc<Mutex<Option<Prepared>>>;
 
 /// A decision that is durable.
 #[derive(Debug, Clone)]
@@ -169,7 +166,7 @@ impl DecisionQueue {
         {
             let prepared = prepare(self.0.approval, &item, &live, BTreeMap::new());
             let prepared = prepared.map_err(aim_store::Error::into_core)?;
-            item.prepared = Some((live, Arc::new(Mutex::new(Some(prepared)))));
+            item.prepared = Some((live, Mutex::new(Some(prepared))));
         }
         let (sender, answer) = oneshot::channel();
         let start = {
