@@ -132,7 +132,7 @@ async fn survive_panics<B: MessageBody + 'static>(
 pub struct ServeOptions {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Threads; 0 is one for each core.
+    /// Threads; 0 is two for each core.
     pub workers: usize,
 }
 
@@ -158,15 +158,13 @@ pub async fn run_server(
         .await
         .map_err(|error| io::Error::other(format!("{error:?}")))?;
     let (shell, stopping) = (parts.shell.clone(), parts.kernel.stopping.clone());
-    let mut server = HttpServer::new(move || app(&parts))
+    let server = HttpServer::new(move || app(&parts))
+        .workers(workers(options.workers))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEADER_PATIENCE)
         .shutdown_timeout(DRAINING)
         // SIGINT would end requests midway by default; `stop` lets them finish.
         .disable_signals();
-    if options.workers > 0 {
-        server = server.workers(options.workers);
-    }
     let server = server.bind(options.address)?;
     let address = server.addrs().first().copied().unwrap_or(options.address);
     let server = server.run();
@@ -192,6 +190,15 @@ pub async fn run_server(
     drop(stop_background);
     let _ = tokio::join!(jobs, following, tidying);
     result.map_err(io::Error::other)?
+}
+
+/// How many threads serve requests. One takes nothing over from another that is busy: with one for each core, a core has nothing
+/// to do whenever its thread has not, while requests wait on the other.
+fn workers(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(2, |cores| cores.get() * 2),
+        wanted => wanted,
+    }
 }
 
 /// Resolves when the sender is gone.

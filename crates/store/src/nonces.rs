@@ -177,6 +177,12 @@ fn claim_in_log(
 fn catch_up(connection: &mut SqliteConnection, known: &mut Known) -> Result<()> {
     type Row = (i64, OrganizationId, Vec<u8>, Timestamp);
     while !known.is_current {
+        // Mostly there is nothing. A statement with a bound LIMIT would be prepared anew each time.
+        let last: Option<i64> = fixed!(nonce_log::table.select(max(nonce_log::id))).get_result(connection)?;
+        if last.is_none_or(|last| last <= known.last) {
+            known.is_current = true;
+            break;
+        }
         let rows: Vec<Row> = fixed!(
             nonce_log::table
                 .filter(nonce_log::id.gt(known.last))
@@ -184,7 +190,6 @@ fn catch_up(connection: &mut SqliteConnection, known: &mut Known) -> Result<()> 
                 .limit(PAGE)
         )
         .load(connection)?;
-        known.is_current = rows.is_empty();
         for (id, organization, digest, expires_at) in rows {
             let hash = known.hash(organization, &digest);
             known.add(hash, id, expires_at);

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aim_core::{Actor, AgentCredential, Code, Ctx, Json, Timestamp};
 use aim_decision::replay;
@@ -18,6 +18,9 @@ use aim_violations::{
 use chrono::TimeDelta;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use serde_json::{Value, json};
+
+/// For what never comes if the code is wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct World {
     database: TestDatabase,
@@ -169,6 +172,35 @@ async fn an_approved_action_leaves_evidence_that_replays() {
         let report = world.audit().await;
         assert!(report.intact, "{report:?}");
         assert_eq!(report.records, 1);
+    }
+}
+
+/// So the workers of the HTTP server end when it stops: one of them before the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_ends_takes_nobody_elses_decision_with_it() {
+    for database in databases().await {
+        let world = World::on(database).await;
+        world.grant("db:read", "allow", json!({})).await;
+        let (service, ctx, nonce) = (world.service.clone(), world.ctx(start()), world.nonce(1));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let first = service.verify(&ctx, nonce, "rfc9421", action("db:read", None));
+                // It asks, and does not stay for the answer.
+                tokio::select! { biased; _ = first => {}, () = std::future::ready(()) => {} }
+            });
+        })
+        .join()
+        .unwrap();
+        let ctx = world.ctx(start());
+        let second = world
+            .service
+            .verify(&ctx, world.nonce(2), "rfc9421", action("db:read", None));
+        let decision = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
+        assert_eq!(decision.status, "approved");
     }
 }
 

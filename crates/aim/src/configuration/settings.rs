@@ -58,7 +58,7 @@ pub struct Settings {
 pub struct ServerSettings {
     /// Address and port to listen on. Port 0 takes a free one, which the ready line names.
     pub bind: String,
-    /// Threads that serve requests; 0 is one for each core.
+    /// Threads that serve requests; 0 is two for each core.
     pub workers: usize,
     /// The address under which clients reach AIM, such as https://aim.example.com; empty: as each request
     /// says. Set it behind a proxy that ends TLS.

@@ -27,6 +27,7 @@ use super::{
     settings::Thresholds,
     store::{self, AccessRow, HourRow, PairRow, Readers},
 };
+use crate::vault::recent::RecentReads;
 
 /// The follower's name.
 pub const NAME: &str = "vault.access";
@@ -75,15 +76,18 @@ struct Outcome {
 }
 
 /// The follower of this installation.
-pub(super) fn follower(kernel: &Kernel) -> Follower {
+pub(super) fn follower(kernel: &Kernel, recent: &RecentReads) -> Follower {
+    let recent = recent.clone();
     let (store, limits) = (kernel.store.clone(), kernel.config.threats);
     let memory = Arc::new(Mutex::new(Memory::default()));
     Follower::new(NAME, true, move |_, records: Arc<[Record]>| {
-        let (store, memory) = (store.clone(), Arc::clone(&memory));
+        let (store, memory, recent) = (store.clone(), Arc::clone(&memory), recent.clone());
         async move {
             let mut memory = memory.lock_owned().await;
             let outcome = store
-                .read(Scope::Installation, move |db| consider(db, &mut memory, &records))
+                .read(Scope::Installation, move |db| {
+                    consider(db, &recent, &mut memory, &records)
+                })
                 .await?;
             let Some(outcome) = outcome else {
                 return Ok(None);
@@ -124,12 +128,17 @@ async fn write_rows(store: &Store, outcome: &Outcome) -> Result<()> {
         .await
 }
 
-fn consider(db: &mut Db, memory: &mut Memory, records: &[Record]) -> aim_store::Result<Option<Outcome>> {
+fn consider(
+    db: &mut Db,
+    recent: &RecentReads,
+    memory: &mut Memory,
+    records: &[Record],
+) -> aim_store::Result<Option<Outcome>> {
     let Some((first, last)) = records.first().zip(records.last()) else {
         return Ok(None);
     };
     memory.begin_at(first.leaf_index);
-    let understood = understand(db, records)?;
+    let understood = understand(db, recent, records)?;
     let outcome = if understood.is_empty() {
         None
     } else {

@@ -21,7 +21,7 @@ mod store;
 use aim_core::Permission;
 use aim_platform::{Follower, Kernel, Module, Retained, ServiceConfig, console::ConsoleRegistry};
 
-use crate::vault::VaultService;
+use crate::vault::{VaultService, recent::RecentReads};
 
 pub use detectors::DETECTORS;
 pub(crate) use pages::section;
@@ -43,6 +43,7 @@ pub mod permission {
 pub struct Access {
     kernel: Kernel,
     service: AccessService,
+    recent: RecentReads,
 }
 
 impl Access {
@@ -51,6 +52,7 @@ impl Access {
     pub fn new(kernel: &Kernel, vault: VaultService) -> Self {
         Self {
             kernel: kernel.clone(),
+            recent: vault.recent_reads(),
             service: AccessService::new(kernel, vault),
         }
     }
@@ -80,7 +82,7 @@ impl Module for Access {
     }
 
     fn followers(&self) -> Vec<Follower> {
-        vec![follower::follower(&self.kernel)]
+        vec![follower::follower(&self.kernel, &self.recent)]
     }
 
     fn retained(&self) -> Vec<Retained> {

@@ -15,12 +15,15 @@ use super::{
 use crate::vault::{
     path::SecretPath,
     reads::{PART, READ_ACTION},
+    recent::{RecentRead, RecentReads},
 };
 
 /// The record that nothing was handed over though the decision said yes.
 const UNDELIVERED: &str = "secret.not_delivered";
 /// The `delivery` of a secret that left in an export.
 pub(super) const EXPORTED: &str = "exported";
+/// The `delivery` of a secret that was sealed to its reader.
+const SEALED: &str = "sealed";
 /// The record that a wrap token was brought again.
 const WRAP_REUSED: &str = "secret.wrap_reused";
 /// The record that an OAuth token could not be refreshed.
@@ -123,8 +126,8 @@ struct Own {
 /// What an organisation's own code writes into `delivery`, cut to a sane length.
 const LONGEST_DELIVERY: usize = 40;
 
-/// Understands a batch: one query for all decisions, one for all secrets.
-pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> {
+/// Understands a batch: one query for all decisions that are not `recent`, and one for all secrets that these do not tell of.
+pub(super) fn understand(db: &mut Db, recent: &RecentReads, records: &[Record]) -> Result<Understood> {
     let mut reads: Vec<(&Record, DecisionId, DecisionFacts)> = Vec::new();
     let mut understood = Understood::default();
     for record in records {
@@ -135,7 +138,10 @@ pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> 
                 && facts.capability == READ_ACTION
                 && let Some(id) = decision_of(record)
             {
-                reads.push((record, id, facts));
+                match recent.take(id) {
+                    Some(read) => understood.touches.push(found(record, id, &facts, read)),
+                    None => reads.push((record, id, facts)),
+                }
             }
         } else if record.action == UNDELIVERED {
             if let (Some(agent), Some(id)) = (record.agent_id, decision_of(record)) {
@@ -159,7 +165,7 @@ pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> 
     understood.touches.extend(
         reads
             .into_iter()
-            .filter_map(|(record, id, facts)| decided(record, id, facts, parts.remove(&id)?)),
+            .filter_map(|(record, id, facts)| decided(record, id, &facts, parts.remove(&id)?)),
     );
     understood.touches.sort_by_key(|touch| touch.row.leaf_index);
     look_up_secrets(db, &organizations, &mut understood.touches)?;
@@ -168,12 +174,13 @@ pub(super) fn understand(db: &mut Db, records: &[Record]) -> Result<Understood> 
 
 /// Which of the secrets are there, and which version was the newest.
 fn look_up_secrets(db: &mut Db, organizations: &[OrganizationId], touches: &mut [Touch]) -> Result<()> {
-    let mut paths: Vec<String> = touches.iter().map(|touch| touch.row.path.clone()).collect();
+    let unknown = touches.iter().filter(|touch| !touch.is_there);
+    let mut paths: Vec<String> = unknown.map(|touch| touch.row.path.clone()).collect();
     paths.sort_unstable();
     paths.dedup();
     let secrets: HashMap<(OrganizationId, String), KnownSecret> =
         store::secrets_at(db, organizations, &paths)?;
-    for touch in touches {
+    for touch in touches.iter_mut().filter(|touch| !touch.is_there) {
         let secret = secrets.get(&(touch.row.org_id, touch.row.path.clone()));
         touch.is_there = secret.is_some();
         if touch.row.outcome == "approved" && touch.row.version.is_none() {
@@ -204,7 +211,7 @@ fn actor_of(record: &Record) -> String {
 }
 
 /// A decision on `secret:read`. A resource that is no path of a secret is none.
-fn decided(record: &Record, id: DecisionId, facts: DecisionFacts, part: DecisionPart) -> Option<Touch> {
+fn decided(record: &Record, id: DecisionId, facts: &DecisionFacts, part: DecisionPart) -> Option<Touch> {
     let path = part.resource.filter(|path| SecretPath::parse(path).is_ok())?;
     // An agent writes what it likes into the context of an action that it asks for by itself, and gets nothing for it.
     let own = if facts.within.as_deref() == Some(PART) {
@@ -213,30 +220,57 @@ fn decided(record: &Record, id: DecisionId, facts: DecisionFacts, part: Decision
     } else {
         Own::default()
     };
-    let reasons = facts.reasons;
-    let delivery = own.delivery.or_else(|| own.seal_to.map(|_| "sealed".to_owned()));
-    Some(Touch {
-        by_a_valid_key: !reasons.iter().any(|reason| reason.starts_with("key.")),
-        is_there: false,
-        row: AccessRow {
-            org_id: record.org_id,
-            id: AccessId::from_uuid(id.uuid()),
-            decision_id: Some(id),
-            path,
-            agent_id: record.agent_id,
-            actor: actor_of(record),
-            at: record.created_at,
-            version: own.version,
-            delivery: delivery
-                .filter(|_| record.outcome == "approved")
-                .map(|word| word.chars().take(LONGEST_DELIVERY).collect()),
-            outcome: record.outcome.clone(),
-            decided_by: part.decider,
-            reasons: Json::of(&reasons),
-            source_ip: part.source_ip,
-            leaf_index: record.leaf_index,
-        },
-    })
+    let delivery = own.delivery.or_else(|| own.seal_to.map(|_| SEALED.to_owned()));
+    let row = AccessRow {
+        version: own.version,
+        delivery: delivery
+            .filter(|_| record.outcome == "approved")
+            .map(|word| word.chars().take(LONGEST_DELIVERY).collect()),
+        decided_by: part.decider,
+        source_ip: part.source_ip,
+        ..row_of(record, id, path, facts)
+    };
+    Some(touch_of(row, facts, false))
+}
+
+/// A read that this process approved just now, of a secret that was there.
+fn found(record: &Record, id: DecisionId, facts: &DecisionFacts, read: RecentRead) -> Touch {
+    let row = AccessRow {
+        version: Some(read.version),
+        delivery: Some(SEALED.to_owned()),
+        decided_by: read.decider,
+        source_ip: read.source_ip,
+        ..row_of(record, id, read.path, facts)
+    };
+    touch_of(row, facts, true)
+}
+
+/// What the record says by itself.
+fn row_of(record: &Record, id: DecisionId, path: String, facts: &DecisionFacts) -> AccessRow {
+    AccessRow {
+        org_id: record.org_id,
+        id: AccessId::from_uuid(id.uuid()),
+        decision_id: Some(id),
+        path,
+        agent_id: record.agent_id,
+        actor: actor_of(record),
+        at: record.created_at,
+        version: None,
+        delivery: None,
+        outcome: record.outcome.clone(),
+        decided_by: None,
+        reasons: Json::of(&facts.reasons),
+        source_ip: None,
+        leaf_index: record.leaf_index,
+    }
+}
+
+fn touch_of(row: AccessRow, facts: &DecisionFacts, is_there: bool) -> Touch {
+    Touch {
+        by_a_valid_key: !facts.reasons.iter().any(|reason| reason.starts_with("key.")),
+        is_there,
+        row,
+    }
 }
 
 /// An event that is a finding by itself; a refresh that failed once or twice and is tried again is none.

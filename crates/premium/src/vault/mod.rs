@@ -24,6 +24,7 @@ pub mod past;
 pub mod path;
 pub mod provider;
 pub mod reads;
+pub(crate) mod recent;
 pub mod refresh;
 pub mod reveals;
 pub mod root;

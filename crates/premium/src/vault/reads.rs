@@ -25,6 +25,7 @@ use super::{
     model::VersionState,
     past,
     path::SecretPath,
+    recent::{RecentRead, RecentReads},
     root::{self, BY_HAND, Root},
     service::{VaultService, fits, open_version},
     store::{self, Stored},
@@ -140,8 +141,8 @@ impl VaultService {
             Some(id) => self.take_up(ctx, nonce, id, &path, request).await?,
             None => {
                 // PostgreSQL's transaction would make everybody in it wait for these round trips.
-                let look_up =
-                    (!self.store.is_postgres()).then(|| early.look_up(ctx.organization, &path, version));
+                let look_up = (!self.store.is_postgres())
+                    .then(|| early.look_up(ctx, &path, version, self.recent.clone()));
                 self.decide(ctx, nonce, scheme, &path, request, look_up).await?
             }
         };
@@ -322,13 +323,24 @@ impl Looked {
 struct Early(Arc<Mutex<Option<Looked>>>);
 
 impl Early {
-    fn look_up(&self, organization: OrganizationId, path: &SecretPath, version: Option<i64>) -> LookUp {
-        let (here, path) = (self.clone(), path.clone());
-        Arc::new(move |db| {
+    /// Looks for the secret; what the access audit will want to know of the read goes to `recent`.
+    fn look_up(&self, ctx: &Ctx, path: &SecretPath, version: Option<i64>, recent: RecentReads) -> LookUp {
+        let (here, organization, path) = (self.clone(), ctx.organization, path.clone());
+        let source_ip = ctx.source_ip.clone();
+        Arc::new(move |db, decided| {
             let looked = Looked {
                 is_sealed: key_store::root(db)?.is_some_and(|root| root.sealed_at.is_some()),
                 found: look(db, organization, &path, version)?,
             };
+            if let Some(found) = &looked.found {
+                let read = RecentRead {
+                    path: path.as_str().to_owned(),
+                    decider: decided.decider(),
+                    source_ip: source_ip.clone(),
+                    version: version.unwrap_or(found.stored.row.current_version),
+                };
+                recent.note(decided.id, read);
+            }
             *here.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(looked);
             Ok(())
         })

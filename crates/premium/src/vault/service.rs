@@ -23,6 +23,7 @@ use super::{
     },
     past,
     path::SecretPath,
+    recent::RecentReads,
     refresh,
     root::{Keeper, Root, RootState},
     store::{self, NewVersionRow, SealedRow, SecretRow, VersionRow},
@@ -44,6 +45,7 @@ pub struct VaultService {
     /// Whether this node takes over what stands under retired keys.
     pub(super) taking_over: Arc<AtomicBool>,
     pub(super) outbound: Outbound,
+    pub(super) recent: RecentReads,
 }
 
 impl VaultService {
@@ -60,7 +62,13 @@ impl VaultService {
             stopping: kernel.stopping.clone(),
             taking_over: Arc::default(),
             outbound: kernel.outbound(),
+            recent: RecentReads::default(),
         }
+    }
+
+    /// Reads that were decided just now, for the access audit.
+    pub(crate) fn recent_reads(&self) -> RecentReads {
+        self.recent.clone()
     }
 
     /// Writes a new version of the secret at `path`.

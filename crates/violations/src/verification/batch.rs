@@ -18,7 +18,7 @@ use aim_platform::{NonceClaim, Refusal, Refusals, extract::replayed};
 use aim_store::{Db, Scope, Store};
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
     snapshot::{LiveSnapshot, SnapshotCache, epochs, grant_id},
@@ -39,9 +39,9 @@ const QUEUE: usize = 8_192;
 /// The largest context that is copied into a violation, in bytes.
 const LARGEST_COPIED_CONTEXT: usize = 8 * 1024;
 
-/// What an approved action looks up in the very transaction of its decision. It may run more than once; an error fails the
-/// whole batch, so what merely is not there is no error.
-pub type LookUp = Arc<dyn Fn(&mut Db) -> aim_store::Result<()> + Send + Sync>;
+/// What an approved action looks up in the very transaction of its decision, which it is told of. It may run more than once; an
+/// error fails the whole batch, so what merely is not there is no error.
+pub type LookUp = Arc<dyn Fn(&mut Db, &Decided) -> aim_store::Result<()> + Send + Sync>;
 
 /// The part of the server within which a decision is asked for, because that part acts on it.
 #[derive(Clone)]
@@ -92,6 +92,17 @@ pub struct Decided {
     pub leaf: LeafRef,
 }
 
+impl Decided {
+    /// Who decided, as the decision's row has it: `grant:id` or `policy:id`.
+    #[must_use]
+    pub fn decider(&self) -> Option<String> {
+        self.verdict.decided_by.map(|decider| match decider.kind {
+            DeciderKind::Grant => format!("grant:{}", decider.id),
+            DeciderKind::Policy => format!("policy:{}", decider.id),
+        })
+    }
+}
+
 type Answer = oneshot::Sender<Result<Decided>>;
 
 #[derive(Default)]
@@ -107,6 +118,8 @@ struct Inner {
     waiting: Mutex<Waiting>,
     refusals: Refusals,
     lanes: usize,
+    /// None if it could not be started: then nothing is decided.
+    driver: Option<Driver>,
 }
 
 /// The queue of actions, and who drives it.
@@ -151,6 +164,9 @@ impl DecisionQueue {
             waiting: Mutex::default(),
             refusals,
             lanes,
+            driver: Driver::start()
+                .inspect_err(|error| tracing::error!(%error, "the thread that drives decisions could not be started"))
+                .ok(),
         }))
     }
 
@@ -168,6 +184,9 @@ impl DecisionQueue {
             let prepared = prepared.map_err(aim_store::Error::into_core)?;
             item.prepared = Some((live, Mutex::new(Some(prepared))));
         }
+        let driver = self.0.driver.as_ref().ok_or_else(|| {
+            Error::unavailable("the thread that drives decisions could not be started")
+        })?;
         let (sender, answer) = oneshot::channel();
         let start = {
             let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,12 +201,33 @@ impl DecisionQueue {
             start
         };
         if start {
-            // A task of its own: a caller that goes away must not strand the others.
-            tokio::spawn(drive(self.clone()));
+            driver.0.spawn(drive(self.clone()));
         }
         answer
             .await
             .map_err(|_| Error::unavailable("the decision was interrupted"))?
+    }
+}
+
+/// The thread on which batches are handed to the database and their answers handed out. It is nobody's who asks: a caller that
+/// goes away, or a worker of the HTTP server that ends before others do, must not strand the rest; and a worker that is busy
+/// with signatures would let the database wait.
+struct Driver(Handle, #[expect(dead_code, reason = "the thread ends when this is dropped")] oneshot::Sender<()>);
+
+impl Driver {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (alive, ended) = oneshot::channel::<()>();
+        std::thread::Builder::new()
+            .name("aim-decisions".to_owned())
+            .spawn(move || {
+                // An error is how the end of the sender shows.
+                let _ = runtime.block_on(ended);
+            })?;
+        Ok(Self(handle, alive))
     }
 }
 
@@ -291,7 +331,7 @@ fn run(db: &mut Db, inner: &Inner, items: &[Item]) -> aim_store::Result<Batch> {
                 if decided.verdict.outcome == Outcome::Approved
                     && let Some(look_up) = item.within.as_ref().and_then(|within| within.look_up.as_ref())
                 {
-                    look_up(db)?;
+                    look_up(db, &decided)?;
                 }
                 Ok(decided)
             }
@@ -460,10 +500,7 @@ fn prepare(
         status: verdict.outcome.as_str().to_owned(),
         outcome: verdict.outcome.as_str().to_owned(),
         reason_codes: Json::of(&reason_codes),
-        decider: verdict.decided_by.map(|decider| match decider.kind {
-            DeciderKind::Grant => format!("grant:{}", decider.id),
-            DeciderKind::Policy => format!("policy:{}", decider.id),
-        }),
+        decider: decided.decider(),
         grant_id: verdict
             .decided_by
             .filter(|decider| decider.kind == DeciderKind::Grant)

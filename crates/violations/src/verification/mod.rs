@@ -13,7 +13,7 @@ pub mod service;
 mod snapshot;
 mod store;
 
-pub use batch::{LookUp, Within};
+pub use batch::{Decided, LookUp, Within};
 pub use foresight::Foresight;
 pub use model::{ActionRequest, AuditPlace, DecisionView, ResultReport, ReviewRequest};
 pub use service::{VerificationService, still_approved};

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use diesel::RunQueryDsl as _;
 use serde_json::json;
 
-use super::{Audit, HOME};
+use super::{Audit, HOME, audit_of, beds_of_both};
 use crate::{
     bed::{Bed, refused},
     reveals::Person,
@@ -22,8 +22,8 @@ const LIVE: &str = "payments/stripe/live";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_tells_who_took_which_version_when_from_where_and_by_which_grant() {
-    for bed in Bed::all().await {
-        let audit = Audit::of(&bed).await;
+    for both in beds_of_both().await {
+        let (audit, bed) = (audit_of(&both).await, &both.0);
         bed.put(LIVE, "one").await;
         bed.clock.advance(TimeDelta::seconds(1));
         let read = audit.read(LIVE).await;
@@ -53,8 +53,8 @@ async fn an_access_tells_who_took_which_version_when_from_where_and_by_which_gra
 
 #[tokio::test(flavor = "multi_thread")]
 async fn denied_pending_taken_up_and_empty_handed_reads_stand_there_as_what_they_were() {
-    for bed in Bed::all().await {
-        let audit = Audit::of(&bed).await;
+    for both in beds_of_both().await {
+        let (audit, bed) = (audit_of(&both).await, &both.0);
         bed.put("hr/salaries", "v").await;
         bed.put("payments/payout", "v").await;
         bed.grant("require_approval", "payments/payout").await;

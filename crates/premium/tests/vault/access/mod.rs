@@ -8,9 +8,12 @@ mod review;
 
 use aim_core::{Ctx, Role, Timestamp};
 use aim_platform::{FollowRunner, Module};
-use aim_premium::access::{
-    Access, AccessService, DETECTORS,
-    model::{AccessQuery, AccessView},
+use aim_premium::{
+    access::{
+        Access, AccessService, DETECTORS,
+        model::{AccessQuery, AccessView},
+    },
+    vault::VaultService,
 };
 use aim_testkit::SeededAgent;
 use aim_threats::{
@@ -32,9 +35,18 @@ pub(crate) struct Audit<'a> {
 }
 
 impl<'a> Audit<'a> {
-    /// As after a start: the follower knows nothing but what the tables say.
+    /// The follower starts with what the tables say, and hears of the reads of the bed's vault.
     pub(crate) async fn of(bed: &'a Bed) -> Self {
-        let access = Access::new(&bed.kernel, bed.vault.clone());
+        Self::beside(bed, bed.vault.clone()).await
+    }
+
+    /// As after a start, or on another node: the follower knows nothing but what the tables say.
+    pub(crate) async fn restarted(bed: &'a Bed) -> Self {
+        Self::beside(bed, bed.restarted()).await
+    }
+
+    async fn beside(bed: &'a Bed, vault: VaultService) -> Self {
+        let access = Access::new(&bed.kernel, vault);
         let runner = FollowRunner::new(bed.kernel.clone(), access.followers());
         runner.prepare().await.unwrap();
         Self {
@@ -111,6 +123,21 @@ impl<'a> Audit<'a> {
 
     pub(crate) fn at(&self, text: &str) {
         self.bed.clock.set(Timestamp::parse(text).unwrap());
+    }
+}
+
+/// Beds for an audit beside the vault, and for one that knows nothing but the tables.
+pub(crate) async fn beds_of_both() -> Vec<(Bed, bool)> {
+    let mut beds: Vec<_> = Bed::all().await.into_iter().map(|bed| (bed, false)).collect();
+    beds.extend(Bed::all().await.into_iter().map(|bed| (bed, true)));
+    beds
+}
+
+pub(crate) async fn audit_of((bed, is_restarted): &(Bed, bool)) -> Audit<'_> {
+    if *is_restarted {
+        Audit::restarted(bed).await
+    } else {
+        Audit::of(bed).await
     }
 }
 
