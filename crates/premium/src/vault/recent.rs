@@ -48,7 +48,9 @@ impl RecentReads {
             reads.order.push_back(decision);
         }
         while reads.order.len() > KEPT {
-            let Some(oldest) = reads.order.pop_front() else { break };
+            let Some(oldest) = reads.order.pop_front() else {
+                break;
+            };
             reads.known.remove(&oldest);
         }
     }

@@ -165,7 +165,9 @@ impl DecisionQueue {
             refusals,
             lanes,
             driver: Driver::start()
-                .inspect_err(|error| tracing::error!(%error, "the thread that drives decisions could not be started"))
+                .inspect_err(
+                    |error| tracing::error!(%error, "the thread that drives decisions could not be started"),
+                )
                 .ok(),
         }))
     }
@@ -184,9 +186,11 @@ impl DecisionQueue {
             let prepared = prepared.map_err(aim_store::Error::into_core)?;
             item.prepared = Some((live, Mutex::new(Some(prepared))));
         }
-        let driver = self.0.driver.as_ref().ok_or_else(|| {
-            Error::unavailable("the thread that drives decisions could not be started")
-        })?;
+        let driver = self
+            .0
+            .driver
+            .as_ref()
+            .ok_or_else(|| Error::unavailable("the thread that drives decisions could not be started"))?;
         let (sender, answer) = oneshot::channel();
         let start = {
             let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,7 +205,7 @@ impl DecisionQueue {
             start
         };
         if start {
-            driver.0.spawn(drive(self.clone()));
+            driver.runtime.spawn(drive(self.clone()));
         }
         answer
             .await
@@ -212,7 +216,11 @@ impl DecisionQueue {
 /// The thread on which batches are handed to the database and their answers handed out. It is nobody's who asks: a caller that
 /// goes away, or a worker of the HTTP server that ends before others do, must not strand the rest; and a worker that is busy
 /// with signatures would let the database wait.
-struct Driver(Handle, #[expect(dead_code, reason = "the thread ends when this is dropped")] oneshot::Sender<()>);
+struct Driver {
+    runtime: Handle,
+    /// The thread ends when this is dropped.
+    _alive: oneshot::Sender<()>,
+}
 
 impl Driver {
     fn start() -> std::io::Result<Self> {
@@ -227,7 +235,10 @@ impl Driver {
                 // An error is how the end of the sender shows.
                 let _ = runtime.block_on(ended);
             })?;
-        Ok(Self(handle, alive))
+        Ok(Self {
+            runtime: handle,
+            _alive: alive,
+        })
     }
 }
 
