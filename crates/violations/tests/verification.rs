@@ -181,25 +181,28 @@ async fn a_runtime_that_ends_takes_nobody_elses_decision_with_it() {
     for database in databases().await {
         let world = World::on(database).await;
         world.grant("db:read", "allow", json!({})).await;
-        let (service, ctx, nonce) = (world.service.clone(), world.ctx(start()), world.nonce(1));
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let first = service.verify(&ctx, nonce, "rfc9421", action("db:read", None));
-                // It asks, and does not stay for the answer.
-                tokio::select! { biased; _ = first => {}, () = std::future::ready(()) => {} }
-            });
-        })
-        .join()
-        .unwrap();
+        // As many as there may be batches at once.
+        for byte in 1..=2 {
+            let (service, ctx, nonce) = (world.service.clone(), world.ctx(start()), world.nonce(byte));
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(async {
+                    let asked = service.verify(&ctx, nonce, "rfc9421", action("db:read", None));
+                    // It does not stay for the answer.
+                    tokio::select! { biased; _ = asked => {}, () = std::future::ready(()) => {} }
+                });
+            })
+            .join()
+            .unwrap();
+        }
         let ctx = world.ctx(start());
-        let second = world
+        let other = world
             .service
-            .verify(&ctx, world.nonce(2), "rfc9421", action("db:read", None));
-        let decision = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
+            .verify(&ctx, world.nonce(3), "rfc9421", action("db:read", None));
+        let decision = tokio::time::timeout(PATIENCE, other).await.unwrap().unwrap();
         assert_eq!(decision.status, "approved");
     }
 }

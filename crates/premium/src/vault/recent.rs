@@ -1,6 +1,6 @@
 //! Reads that were decided just now, for the access audit, which else would look up again what the transaction of the decision
-//! had in its hands. It only spares queries: what is not here, because it is older, of another process or of a decision that
-//! was no read of this code, is found in the tables.
+//! had in its hands. It only spares queries: what is not here, because it is older, of another process or of a decision in whose
+//! transaction nothing was looked up (so it is on PostgreSQL), is found in the tables.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,8 +9,9 @@ use std::{
 
 use aim_core::DecisionId;
 
-/// How many reads are kept for a follower that is behind: those of a second at full load.
-const KEPT: usize = 8_192;
+/// How many reads are kept for a follower that is behind: those of some seconds at full load. One that is further behind than
+/// that finds those that it needs gone, and asks the tables.
+const KEPT: usize = 32_768;
 
 /// What the decision's row, and the secret that it found, say of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]

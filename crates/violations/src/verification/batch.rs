@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc::sync_channel},
 };
 
 use aim_audit::{Details, Entry, Kind, LeafRef, Sealed, commitment};
@@ -39,8 +39,8 @@ const QUEUE: usize = 8_192;
 /// The largest context that is copied into a violation, in bytes.
 const LARGEST_COPIED_CONTEXT: usize = 8 * 1024;
 
-/// What an approved action looks up in the very transaction of its decision, which it is told of. It may run more than once; an
-/// error fails the whole batch, so what merely is not there is no error.
+/// What an approved action looks up in the very transaction of its decision, which it is told of before that is durable or has its
+/// place in the log. It may run more than once; an error fails the whole batch, so what merely is not there is no error.
 pub type LookUp = Arc<dyn Fn(&mut Db, &Decided) -> aim_store::Result<()> + Send + Sync>;
 
 /// The part of the server within which a decision is asked for, because that part acts on it.
@@ -118,8 +118,7 @@ struct Inner {
     waiting: Mutex<Waiting>,
     refusals: Refusals,
     lanes: usize,
-    /// None if it could not be started: then nothing is decided.
-    driver: Option<Driver>,
+    driver: OnceLock<Driver>,
 }
 
 /// The queue of actions, and who drives it.
@@ -164,11 +163,7 @@ impl DecisionQueue {
             waiting: Mutex::default(),
             refusals,
             lanes,
-            driver: Driver::start()
-                .inspect_err(
-                    |error| tracing::error!(%error, "the thread that drives decisions could not be started"),
-                )
-                .ok(),
+            driver: OnceLock::new(),
         }))
     }
 
@@ -186,11 +181,7 @@ impl DecisionQueue {
             let prepared = prepared.map_err(aim_store::Error::into_core)?;
             item.prepared = Some((live, Mutex::new(Some(prepared))));
         }
-        let driver = self
-            .0
-            .driver
-            .as_ref()
-            .ok_or_else(|| Error::unavailable("the thread that drives decisions could not be started"))?;
+        let driver = self.0.driver()?;
         let (sender, answer) = oneshot::channel();
         let start = {
             let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,7 +196,7 @@ impl DecisionQueue {
             start
         };
         if start {
-            driver.runtime.spawn(drive(self.clone()));
+            driver.spawn(drive(self.clone()));
         }
         answer
             .await
@@ -224,21 +215,44 @@ struct Driver {
 
 impl Driver {
     fn start() -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
+        // Built where it is dropped, which may be nowhere inside of another runtime.
+        let (started, result) = sync_channel(1);
         let (alive, ended) = oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("aim-decisions".to_owned())
             .spawn(move || {
-                // An error is how the end of the sender shows.
-                let _ = runtime.block_on(ended);
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                match runtime {
+                    Ok(runtime) => {
+                        let _ = started.send(Ok(runtime.handle().clone()));
+                        // An error is how the end of the sender shows.
+                        let _ = runtime.block_on(ended);
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
             })?;
         Ok(Self {
-            runtime: handle,
+            runtime: result.recv().map_err(std::io::Error::other)??,
             _alive: alive,
         })
+    }
+}
+
+impl Inner {
+    /// Where the queue is driven, started by the first who asks.
+    fn driver(&self) -> Result<&Handle> {
+        if let Some(driver) = self.driver.get() {
+            return Ok(&driver.runtime);
+        }
+        let started = Driver::start().map_err(|error| {
+            Error::unavailable(format!(
+                "the thread that drives decisions could not be started: {error}"
+            ))
+        })?;
+        // Of two that come at once one is started in vain, and ends.
+        Ok(&self.driver.get_or_init(|| started).runtime)
     }
 }
 
