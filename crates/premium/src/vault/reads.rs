@@ -22,6 +22,7 @@ use super::{
     key_store,
     keys::{OrganizationKeys, refuse_sealed, with_the_keys_of_now},
     kinds::SecretKind,
+    known::{Key, KnownSecrets, Moment},
     model::VersionState,
     past,
     path::SecretPath,
@@ -142,7 +143,7 @@ impl VaultService {
             None => {
                 // PostgreSQL's transaction would make everybody in it wait for these round trips.
                 let look_up = (!self.store.is_postgres())
-                    .then(|| early.look_up(ctx, &path, version, self.recent.clone()));
+                    .then(|| early.look_up(ctx, &path, version, (&self.known, &self.recent)));
                 self.decide(ctx, nonce, scheme, &path, request, look_up).await?
             }
         };
@@ -185,7 +186,7 @@ impl VaultService {
         decision: &DecisionView,
         (recipient, early): Recipient<'_>,
     ) -> Result<(ReadSecret, SealedSecret)> {
-        let early = early.map(|looked| looked.opened(ctx, &keys, path, version));
+        let early = early.map(|looked| looked.opened(ctx, &keys, path, version, &self.known));
         let (secret, plaintext) = match early {
             Some(Ok(opened)) => opened,
             Some(Err(error)) if error.code != Code::VaultIntegrity => return Err(error),
@@ -288,33 +289,83 @@ impl VaultService {
 }
 
 /// What is stored of a secret at one moment, encrypted as it is.
-struct Found {
-    stored: Stored,
+pub(super) struct Found {
+    pub(super) stored: Stored,
     /// When the values of the version end that is asked for.
     end: Option<Timestamp>,
     /// The change that the log has, where the rows are older.
     newer: Option<i64>,
 }
 
+impl Found {
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        let sealed = self
+            .stored
+            .sealed
+            .as_ref()
+            .map_or(0, |sealed| sealed.ciphertext.len() + sealed.wrapped_key.len());
+        sealed + self.stored.versions.len() * size_of::<(i64, String)>()
+    }
+
+    /// A secret with so large a ciphertext, for tests of what is kept.
+    #[cfg(test)]
+    pub(super) fn of(secret: super::model::SecretId, size: usize) -> Self {
+        let now = Timestamp::new(chrono::DateTime::UNIX_EPOCH);
+        Self {
+            stored: Stored {
+                row: store::HeadRow {
+                    id: secret,
+                    expires_at: None,
+                    max_versions: 10,
+                    current_version: 1,
+                    changes: 1,
+                    head: Vec::new(),
+                },
+                versions: Vec::new(),
+                sealed: Some(store::SealedRow {
+                    state: "active".to_owned(),
+                    kind: "generic".to_owned(),
+                    key_id: aim_core::Id::from_uuid(uuid::Uuid::nil()),
+                    wrapped_key: Vec::new(),
+                    ciphertext: vec![0; size],
+                    created_at: now,
+                }),
+            },
+            end: None,
+            newer: None,
+        }
+    }
+}
+
 /// What the transaction of a decision found.
 struct Looked {
     /// Whether somebody sealed the vault meanwhile.
     is_sealed: bool,
-    found: Option<Found>,
+    found: Option<Arc<Found>>,
+    /// The moment of which this is, if it was looked up in the tables and may be kept.
+    fresh: Option<Moment>,
 }
 
 impl Looked {
+    /// Opens what was found, in a transaction that is committed, and keeps it for the next who asks.
     fn opened(
         self,
         ctx: &Ctx,
         keys: &OrganizationKeys,
         path: &SecretPath,
         version: Option<i64>,
+        known: &KnownSecrets,
     ) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
         if self.is_sealed {
             return Err(root::sealed(BY_HAND));
         }
-        opened(ctx, keys, path, version, self.found)
+        let found = self.found.ok_or_else(nothing_there)?;
+        let opened = opened(ctx, keys, path, version, &found)?;
+        if let Some(moment) = self.fresh {
+            known.keep((ctx.organization, path.clone(), version), moment, found);
+        }
+        Ok(opened)
     }
 }
 
@@ -323,18 +374,29 @@ impl Looked {
 struct Early(Arc<Mutex<Option<Looked>>>);
 
 impl Early {
-    /// Looks for the secret; what the access audit will want to know of the read goes to `recent`.
-    fn look_up(&self, ctx: &Ctx, path: &SecretPath, version: Option<i64>, recent: RecentReads) -> LookUp {
-        let (here, organization, path) = (self.clone(), ctx.organization, path.clone());
+    /// Looks for the secret, which may be `known`; what the access audit will want to know of the read goes to `recent`.
+    fn look_up(
+        &self,
+        ctx: &Ctx,
+        path: &SecretPath,
+        version: Option<i64>,
+        (known, recent): (&KnownSecrets, &RecentReads),
+    ) -> LookUp {
+        let (here, known, recent) = (self.clone(), known.clone(), recent.clone());
+        let wanted = (ctx.organization, path.clone(), version);
         let source_ip = ctx.source_ip.clone();
         Arc::new(move |db, decided| {
-            let looked = Looked {
-                is_sealed: key_store::root(db)?.is_some_and(|root| root.sealed_at.is_some()),
-                found: look(db, organization, &path, version)?,
+            let looked = match known.get(db, &wanted) {
+                Some(found) => Looked {
+                    is_sealed: false,
+                    found: Some(found),
+                    fresh: None,
+                },
+                None => look_in_the_tables(db, &wanted)?,
             };
             if let Some(found) = &looked.found {
                 let read = RecentRead {
-                    path: path.as_str().to_owned(),
+                    path: wanted.1.as_str().to_owned(),
                     decider: decided.decider(),
                     source_ip: source_ip.clone(),
                     version: version.unwrap_or(found.stored.row.current_version),
@@ -349,6 +411,20 @@ impl Early {
     fn take(&self) -> Option<Looked> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+fn look_in_the_tables(db: &mut Db, (organization, path, version): &Key) -> aim_store::Result<Looked> {
+    let is_sealed = key_store::root(db)?.is_some_and(|root| root.sealed_at.is_some());
+    let found = look(db, *organization, path, *version)?.map(Arc::new);
+    let fresh = found
+        .as_ref()
+        .filter(|found| !is_sealed && found.newer.is_none())
+        .and_then(|found| Moment::of(db, found.stored.row.id));
+    Ok(Looked {
+        is_sealed,
+        found,
+        fresh,
+    })
 }
 
 fn look(
@@ -383,7 +459,7 @@ pub(super) fn take(
     version: Option<i64>,
 ) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
     let found = look(db, ctx.organization, path, version).map_err(aim_store::Error::into_core)?;
-    opened(ctx, keys, path, version, found)
+    opened(ctx, keys, path, version, &found.ok_or_else(nothing_there)?)
 }
 
 /// The plaintext of a version that may be handed over.
@@ -392,9 +468,8 @@ fn opened(
     keys: &OrganizationKeys,
     path: &SecretPath,
     version: Option<i64>,
-    found: Option<Found>,
+    Found { stored, end, newer }: &Found,
 ) -> Result<(ReadSecret, zeroize::Zeroizing<Vec<u8>>)> {
-    let Found { stored, end, newer } = found.ok_or_else(nothing_there)?;
     let Stored {
         row,
         versions,
@@ -408,14 +483,15 @@ fn opened(
         current_version: row.current_version,
         max_versions: row.max_versions,
         expires_at: row.expires_at,
-        versions: &versions,
+        versions,
     };
     fits(keys, &head, &row.head)?;
     if let Some(newer) = newer {
-        return Err(age::turned_back(row.changes, newer));
+        return Err(age::turned_back(row.changes, *newer));
     }
     let version = version.unwrap_or(row.current_version);
     let sealed = sealed
+        .as_ref()
         .filter(|sealed| VersionState::parse(&sealed.state) == VersionState::Active)
         .ok_or_else(|| {
             Error::new(
@@ -429,13 +505,13 @@ fn opened(
             format!("version {version} of the secret at this path has expired"),
         ));
     }
-    let plaintext = open_version(keys, ctx.organization, row.id, path, version, &sealed)?;
+    let plaintext = open_version(keys, ctx.organization, row.id, path, version, sealed)?;
     let secret = ReadSecret {
         organization_id: ctx.organization,
         path: path.as_str().to_owned(),
         version,
         kind: SecretKind::parse(&sealed.kind).unwrap_or(SecretKind::Map),
-        expires_at: end,
+        expires_at: *end,
     };
     Ok((secret, plaintext))
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     key_store::KeyKind,
+    known,
     model::SecretId,
     store::{SecretRow, VersionRow},
 };
@@ -91,6 +92,7 @@ pub(crate) fn put_under(
             .set(vault_versions::ciphertext.eq(ciphertext)))
             .run(c))?;
     }
+    known::changed(secret);
     Ok(())
 }
 
@@ -156,6 +158,7 @@ pub(crate) fn set_head(
     each!(db, c => fixed!(diesel::update(vault_secrets::table.find((organization, secret)))
         .set(vault_secrets::head.eq(head)))
         .run(c))?;
+    known::changed(secret);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use super::{
     fail_point, key_store,
     keys::{KeyRing, OrganizationKeys, ensure, load, refuse_sealed, with_the_keys_of_now},
     kinds::{Fields, SecretKind, is_telling},
+    known::{self, KnownSecrets},
     model::{
         DEFAULT_MAX_VERSIONS, FindValue, FoundPlace, FoundValue, PutSecret, SecretId, SecretList,
         SecretQuery, SecretSummary, SecretView, VaultStatus, VersionState, Wish,
@@ -46,6 +47,7 @@ pub struct VaultService {
     pub(super) taking_over: Arc<AtomicBool>,
     pub(super) outbound: Outbound,
     pub(super) recent: RecentReads,
+    pub(super) known: KnownSecrets,
 }
 
 impl VaultService {
@@ -63,6 +65,7 @@ impl VaultService {
             taking_over: Arc::default(),
             outbound: kernel.outbound(),
             recent: RecentReads::default(),
+            known: KnownSecrets::default(),
         }
     }
 
@@ -571,6 +574,7 @@ impl Draft {
             facts.insert("changes".to_owned(), json!(self.row.changes));
             facts.insert("head".to_owned(), json!(hex(&digest)));
         }
+        known::changed(self.row.id);
         age::note(self.row.id, self.row.changes);
         past::note(db, ctx, &self.row, &versions, event)?;
         refresh::watch(db, ctx, &self.row, &versions)?;

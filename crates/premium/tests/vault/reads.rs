@@ -7,7 +7,7 @@ use aim_testkit::seed_agent;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, refused, wish_of};
+use crate::bed::{Bed, at, refused, wish_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_may_read_gets_the_secret_sealed_to_its_key() {
@@ -49,6 +49,39 @@ async fn an_agent_that_may_read_gets_the_secret_sealed_to_its_key() {
             (own["version"].clone(), own["seal_to"].as_str().unwrap().len()),
             (Value::Null, 43)
         );
+    }
+}
+
+/// What a read found is kept for the next one: each kind of change must be seen by it at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_by_the_next_read() {
+    const PATH: &str = "payments/stripe/live";
+    for bed in Bed::all().await {
+        let (newest, first) = (|| bed.read(PATH), || bed.read_version(PATH, Some(1)));
+        bed.put(PATH, "first").await;
+        for _ in 0..2 {
+            assert_eq!(newest().await.unwrap().value(), "first");
+            assert_eq!(first().await.unwrap().value(), "first");
+        }
+        bed.put(PATH, "second").await;
+        assert_eq!(newest().await.unwrap().value(), "second");
+        assert_eq!(first().await.unwrap().value(), "first");
+
+        let ctx = bed.manager();
+        bed.vault.delete(&ctx, at(PATH), Some(1)).await.unwrap();
+        assert_eq!(refused(first().await).0, Code::NotFound);
+        assert_eq!(newest().await.unwrap().value(), "second");
+        bed.vault.undelete(&ctx, at(PATH), 1).await.unwrap();
+        assert_eq!(first().await.unwrap().value(), "first");
+        bed.vault.rollback(&ctx, at(PATH), 1).await.unwrap();
+        assert_eq!(newest().await.unwrap().value(), "first");
+        bed.destroy(PATH, 1).await.unwrap();
+        assert_eq!(refused(first().await).0, Code::NotFound);
+        assert_eq!(newest().await.unwrap().value(), "first");
+        bed.destroy(PATH, 3).await.unwrap();
+        assert_eq!(refused(newest().await).0, Code::NotFound);
+        let second = bed.read_version(PATH, Some(2)).await;
+        assert_eq!(second.unwrap().value(), "second");
     }
 }
 
