@@ -60,6 +60,19 @@ pub(super) fn newer_in_the_log(
     if CONFIRMED.get(&secret) == Some(changes) {
         return Ok(None);
     }
+    ask_the_log(db, organization, secret, changes)
+}
+
+/// [`newer_in_the_log`], whatever was confirmed before.
+///
+/// # Errors
+/// The database's.
+pub(super) fn ask_the_log(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    changes: i64,
+) -> aim_store::Result<Option<i64>> {
     let noted = store::last_change(db, organization, secret)?
         .and_then(|leaf| serde_json::from_str::<Leaf>(&leaf).ok())
         .map(|leaf| leaf.facts.changes);

@@ -305,7 +305,11 @@ impl Found {
             .sealed
             .as_ref()
             .map_or(0, |sealed| sealed.ciphertext.len() + sealed.wrapped_key.len());
-        sealed + self.stored.versions.len() * size_of::<(i64, String)>()
+        let versions = self.stored.versions.iter();
+        sealed
+            + versions
+                .map(|(_, state)| size_of::<(i64, String)>() + state.len())
+                .sum::<usize>()
     }
 
     /// A secret with so large a ciphertext, for tests of what is kept.
@@ -437,7 +441,12 @@ fn look(
         return Ok(None);
     };
     let (row, sealed) = (&stored.row, &stored.sealed);
-    let newer = age::newer_in_the_log(db, organization, row.id, row.changes)?;
+    // What is found in a transaction is kept for some seconds: on top of a confirmation that is kept, too, it would be twice that.
+    let newer = if db.data_version().is_some() {
+        age::ask_the_log(db, organization, row.id, row.changes)?
+    } else {
+        age::newer_in_the_log(db, organization, row.id, row.changes)?
+    };
     let wanted = version.unwrap_or(row.current_version);
     let end = match sealed {
         // A later write has an end of its own, and takes nothing from that of this one.

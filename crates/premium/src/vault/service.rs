@@ -17,7 +17,7 @@ use super::{
     fail_point, key_store,
     keys::{KeyRing, OrganizationKeys, ensure, load, refuse_sealed, with_the_keys_of_now},
     kinds::{Fields, SecretKind, is_telling},
-    known::{self, KnownSecrets},
+    known::KnownSecrets,
     model::{
         DEFAULT_MAX_VERSIONS, FindValue, FoundPlace, FoundValue, PutSecret, SecretId, SecretList,
         SecretQuery, SecretSummary, SecretView, VaultStatus, VersionState, Wish,
@@ -574,7 +574,6 @@ impl Draft {
             facts.insert("changes".to_owned(), json!(self.row.changes));
             facts.insert("head".to_owned(), json!(hex(&digest)));
         }
-        known::changed(self.row.id);
         age::note(self.row.id, self.row.changes);
         past::note(db, ctx, &self.row, &versions, event)?;
         refresh::watch(db, ctx, &self.row, &versions)?;

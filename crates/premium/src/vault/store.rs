@@ -11,7 +11,8 @@ use diesel::{
 };
 
 use super::{
-    age::CHANGES, envelope::WRAPPED_LENGTH, key_store::KeyKind, model::SecretId, service::version_conflict,
+    age::CHANGES, envelope::WRAPPED_LENGTH, key_store::KeyKind, known, model::SecretId,
+    service::version_conflict,
 };
 use crate::schema::{vault_approvals_used, vault_secrets, vault_tags, vault_value_digests, vault_versions};
 
@@ -319,6 +320,7 @@ pub(crate) fn sealed(
 pub(crate) fn insert(db: &mut Db, row: &SecretRow) -> Result<()> {
     each!(db, c => fixed!(diesel::insert_into(vault_secrets::table).values(row)).run(c))
         .on_unique(|| version_conflict("somebody else wrote the first version at the same time"))?;
+    known::changed(row.id);
     Ok(())
 }
 
@@ -328,6 +330,7 @@ pub(crate) fn save(db: &mut Db, row: &SecretRow) -> Result<()> {
         .filter(vault_secrets::org_id.eq(row.org_id))
         .filter(vault_secrets::id.eq(row.id));
     each!(db, c => fixed!(diesel::update(mine).set(row)).run(c))?;
+    known::changed(row.id);
     Ok(())
 }
 
@@ -335,6 +338,7 @@ pub(crate) fn save(db: &mut Db, row: &SecretRow) -> Result<()> {
 pub(crate) fn add_version(db: &mut Db, row: &NewVersionRow) -> Result<()> {
     each!(db, c => fixed!(diesel::insert_into(vault_versions::table).values(row)).run(c))
         .on_unique(|| version_conflict("somebody else wrote this version at the same time"))?;
+    known::changed(row.secret_id);
     Ok(())
 }
 
@@ -355,6 +359,7 @@ pub(crate) fn set_deleted(
         )
         .set((vault_versions::state.eq(state), vault_versions::deleted_at.eq(deleted_at)))
         .execute(c))?;
+    known::changed(secret);
     Ok(())
 }
 
@@ -375,6 +380,7 @@ pub(crate) fn shred(
         )
         .set(vault_versions::wrapped_key.eq(vec![0_u8; WRAPPED_LENGTH]))
         .execute(c))?;
+    known::changed(secret);
     forget_digests(db, organization, secret, versions)
 }
 
@@ -399,6 +405,7 @@ pub(crate) fn set_destroyed(
             vault_versions::ciphertext.eq(Vec::new()),
         ))
         .execute(c))?;
+    known::changed(secret);
     Ok(())
 }
 
@@ -416,6 +423,7 @@ pub(crate) fn remove_versions(
                 .filter(vault_versions::version.eq_any(versions.to_vec())),
         )
         .execute(c))?;
+    known::changed(secret);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use aim_core::Code;
 use aim_premium::vault::VaultService;
+use aim_store::Scope;
 
 use crate::bed::{Bed, at, refused};
 
@@ -89,6 +90,40 @@ async fn exchanged_rows_are_refused() {
             "payments/one new"
         );
     }
+}
+
+/// On SQLite a read is answered from what the one before it found, until anybody else writes to the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_secret_ends_with_a_write_by_anybody_else() {
+    let bed = Bed::all().await.remove(0);
+    assert_eq!(bed.database.kind, "sqlite");
+    prepared(&bed).await;
+    let exchange = || {
+        let statement = swap(&["ciphertext"]);
+        let write = bed
+            .database
+            .store
+            .write(Scope::Installation, move |db| db.execute(&statement));
+        async { write.await.unwrap() }
+    };
+    // By the connection that writes, past all code that counts its changes: only what is kept can still be right. The counters are
+    // the process's: another test may just then have changed something.
+    let mut answered = false;
+    for _ in 0..50 {
+        assert!(bed.read("payments/one").await.is_ok());
+        exchange().await;
+        if let Ok(read) = bed.read("payments/one").await {
+            assert_eq!(read.value(), "payments/one new");
+            answered = true;
+            break;
+        }
+        exchange().await;
+    }
+    assert!(answered, "nothing was kept in fifty attempts");
+    bed.database
+        .sql("UPDATE vault_secrets SET description = 'other' WHERE path = 'payments/two'")
+        .await;
+    assert_refused(&bed, &bed.vault, "payments/one", "exchanged before").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
