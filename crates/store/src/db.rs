@@ -129,7 +129,7 @@ impl Db {
     }
 
     /// A number that is another one once any other connection has changed the database, be it of another process: as SQLite had it
-    /// when the present transaction began. None on PostgreSQL, and outside of a transaction that writes.
+    /// when the present transaction that writes began. None on PostgreSQL, and on connections that only read.
     ///
     /// What a writer keeps in memory of rows that it read, and that only it writes, is right for as long as this stays the same.
     #[must_use]

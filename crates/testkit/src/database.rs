@@ -89,7 +89,7 @@ impl TestDatabase {
         self.directory.path()
     }
 
-    /// Runs SQL behind the services' back, as another process would: to tamper, and to look.
+    /// Runs SQL behind the services' back: to tamper, and to look. On SQLite by a connection of its own, as another process would.
     pub async fn sql(&self, statement: &str) {
         let statement = statement.to_owned();
         if let Some(path) = self.url.strip_prefix("sqlite:") {
