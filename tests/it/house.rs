@@ -337,9 +337,15 @@ fn schema() -> Vec<Column> {
     columns
 }
 
+/// SQLite's, in whose place PostgreSQL has indexes.
+const FILLED_BEHIND: [&str; 2] = ["vault_access_index", "vault_access_indexed"];
+
 /// The columns of one of the two databases: SQLite's table of nonces is a log, whose rows are numbered.
 fn schema_of(kind: &str) -> Vec<Column> {
     let mut columns = schema();
+    if kind == "postgres" {
+        columns.retain(|column| !FILLED_BEHIND.contains(&column.table.as_str()));
+    }
     if kind == "sqlite" {
         columns.push(Column {
             table: "nonces".to_owned(),
@@ -388,8 +394,13 @@ async fn both_databases_have_the_same_indexes() {
     }
     assert!(!indexes[0].is_empty());
     if let [sqlite, postgres] = &mut indexes[..] {
-        // SQLite's table of nonces is a log, that is read from its beginning.
-        postgres.retain(|index| index != "nonces_by_expires_at");
+        // SQLite's table of nonces is a log, that is read from its beginning; and what its accesses are found by is a table.
+        let others = [
+            "nonces_by_expires_at",
+            "vault_accesses_by_path_id",
+            "vault_accesses_by_agent_id_id",
+        ];
+        postgres.retain(|index| !others.contains(&index.as_str()));
         assert_eq!(sqlite, postgres);
     }
 }

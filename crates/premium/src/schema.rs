@@ -198,6 +198,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    use aim_core::sql::DbUuid;
+    use diesel::sql_types::{BigInt, Binary};
+
+    vault_access_index (org_id, kind, key, id) {
+        org_id -> DbUuid,
+        kind -> BigInt,
+        key -> Binary,
+        id -> DbUuid,
+    }
+}
+
+diesel::table! {
+    use aim_core::sql::DbUuid;
+    use diesel::sql_types::BigInt;
+
+    vault_access_indexed (org_id) {
+        org_id -> DbUuid,
+        through -> DbUuid,
+        trims -> BigInt,
+    }
+}
+
+diesel::table! {
     use aim_core::sql::{DbTime, DbUuid};
     use diesel::sql_types::{BigInt, Nullable, Text};
 
@@ -335,3 +358,4 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_tags, vault_versions, vault_value_digests);
 diesel::allow_tables_to_appear_in_same_query!(vault_secrets, vault_refreshes);
+diesel::allow_tables_to_appear_in_same_query!(vault_accesses, vault_access_index);

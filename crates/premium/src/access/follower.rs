@@ -17,11 +17,11 @@ use aim_platform::{Follower, Kernel, follow::Effect};
 use aim_store::{Db, Scope, Store};
 use aim_threats::report::{Sighting, report};
 use chrono::TimeDelta;
-use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 
 use super::{
     detect::{self, BASELINE_DAYS, Company, Denials, Findings, Pair},
+    index::{Indexer, Pace},
     model::{ALL, PEOPLE},
     records::{EXPORTED, Touch, Understood, understand},
     settings::Thresholds,
@@ -33,8 +33,6 @@ use crate::vault::recent::RecentReads;
 pub const NAME: &str = "vault.access";
 /// The most pairs and agents that are kept in memory.
 const REMEMBERED: usize = 20_000;
-/// How many rows SQLite writes at once: each goes to pages of its own in two indexes, and the decisions of that transaction wait.
-const ROWS: usize = 64;
 /// The most records of a batch: its effect writes a row for each pair in it.
 const RECORDS: usize = 250;
 
@@ -46,14 +44,23 @@ type TotalKey = (OrganizationId, AgentId, Timestamp);
 type Totals = HashMap<TotalKey, HourRow>;
 
 /// What is remembered from batch to batch.
-#[derive(Default)]
 struct Memory {
     next: Option<i64>,
     pairs: HashMap<PairKey, Pair>,
     denials: HashMap<(OrganizationId, AgentId), Denials>,
+    indexer: Indexer,
 }
 
 impl Memory {
+    fn new(pace: Pace) -> Self {
+        Self {
+            next: None,
+            pairs: HashMap::new(),
+            denials: HashMap::new(),
+            indexer: Indexer::new(pace),
+        }
+    }
+
     fn begin_at(&mut self, first: i64) {
         let goes_on = self.next.take() == Some(first);
         if !goes_on || self.pairs.len() > REMEMBERED {
@@ -61,6 +68,9 @@ impl Memory {
         }
         if !goes_on || self.denials.len() > REMEMBERED {
             self.denials.clear();
+        }
+        if !goes_on {
+            self.indexer.forget();
         }
     }
 }
@@ -76,23 +86,24 @@ struct Outcome {
 }
 
 /// The follower of this installation.
-pub(super) fn follower(kernel: &Kernel, recent: &RecentReads) -> Follower {
+pub(super) fn follower(kernel: &Kernel, recent: &RecentReads, pace: Pace) -> Follower {
     let recent = recent.clone();
     let (store, limits) = (kernel.store.clone(), kernel.config.threats);
-    let memory = Arc::new(Mutex::new(Memory::default()));
+    let memory = Arc::new(Mutex::new(Memory::new(pace)));
     Follower::new(NAME, true, move |_, records: Arc<[Record]>| {
         let (store, memory, recent) = (store.clone(), Arc::clone(&memory), recent.clone());
         async move {
             let mut memory = memory.lock_owned().await;
-            let outcome = store
+            let (mut memory, outcome) = store
                 .read(Scope::Installation, move |db| {
-                    consider(db, &recent, &mut memory, &records)
+                    let outcome = consider(db, &recent, &mut memory, &records)?;
+                    Ok((memory, outcome))
                 })
                 .await?;
             let Some(outcome) = outcome else {
                 return Ok(None);
             };
-            write_rows(&store, &outcome).await?;
+            write_rows(&store, &mut memory.indexer, &outcome).await?;
             let effect: Effect = Box::new(move |db: &mut Db| {
                 store::add_hours(db, &outcome.hours)?;
                 store::save_pairs(db, &outcome.pairs)?;
@@ -106,15 +117,16 @@ pub(super) fn follower(kernel: &Kernel, recent: &RecentReads) -> Follower {
     .at_most(RECORDS)
 }
 
-/// Writes the rows a little at a time. On SQLite the pieces queue up together, and each transaction takes one: waiting for each
-/// would let transactions go by without any, and under load the log would grow faster than it is followed.
-async fn write_rows(store: &Store, outcome: &Outcome) -> Result<()> {
-    let at_once = if store.is_postgres() { RECORDS } else { ROWS };
-    let pieces = outcome.rows.chunks(at_once).map(|part| {
-        let part = part.to_vec();
-        store.write_behind(Scope::Installation, move |db| store::add_accesses(db, &part))
-    });
-    try_join_all(pieces).await?;
+/// Writes the rows, on SQLite a little at a time and with what the index needs.
+async fn write_rows(store: &Store, indexer: &mut Indexer, outcome: &Outcome) -> Result<()> {
+    if store.is_postgres() {
+        let rows = outcome.rows.clone();
+        store
+            .write_behind(Scope::Installation, move |db| store::add_accesses(db, &rows))
+            .await?;
+    } else {
+        indexer.write(store, &outcome.rows).await?;
+    }
     if outcome.undelivered.is_empty() {
         return Ok(());
     }

@@ -8,6 +8,8 @@ mod detect;
 mod detectors;
 pub mod follower;
 pub mod honeytokens;
+mod index;
+pub(crate) mod lists;
 pub mod model;
 mod pages;
 mod records;
@@ -16,7 +18,7 @@ mod review;
 mod routes;
 pub mod service;
 pub mod settings;
-mod store;
+pub(crate) mod store;
 
 use aim_core::Permission;
 use aim_platform::{Follower, Kernel, Module, Retained, ServiceConfig, console::ConsoleRegistry};
@@ -24,6 +26,7 @@ use aim_platform::{Follower, Kernel, Module, Retained, ServiceConfig, console::C
 use crate::vault::{VaultService, recent::RecentReads};
 
 pub use detectors::DETECTORS;
+pub use index::Pace;
 pub(crate) use pages::section;
 pub use service::AccessService;
 
@@ -44,6 +47,7 @@ pub struct Access {
     kernel: Kernel,
     service: AccessService,
     recent: RecentReads,
+    pace: Pace,
 }
 
 impl Access {
@@ -54,7 +58,15 @@ impl Access {
             kernel: kernel.clone(),
             recent: vault.recent_reads(),
             service: AccessService::new(kernel, vault),
+            pace: Pace::default(),
         }
+    }
+
+    /// The same, where the index on SQLite follows at another pace.
+    #[must_use]
+    pub const fn at_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// Its use cases.
@@ -82,7 +94,7 @@ impl Module for Access {
     }
 
     fn followers(&self) -> Vec<Follower> {
-        vec![follower::follower(&self.kernel, &self.recent)]
+        vec![follower::follower(&self.kernel, &self.recent, self.pace)]
     }
 
     fn retained(&self) -> Vec<Retained> {

@@ -11,6 +11,7 @@ use aim_violations::export::{CHUNK, Piece};
 use serde_json::json;
 
 use super::{
+    lists,
     model::{
         AccessCounts, AccessFilter, AccessId, AccessList, AccessPoint, AccessQuery, AccessSummary,
         AccessView, SummaryQuery,
@@ -79,7 +80,7 @@ impl AccessService {
         self.store
             .read(organization, move |db| {
                 let before = filter.page.cursor.map(|cursor| AccessId::from_uuid(cursor.0));
-                let rows = store::accesses(db, organization, &filter, before, filter.page.fetch())?;
+                let rows = lists::accesses(db, organization, &filter, before, filter.page.fetch())?;
                 let (rows, next_cursor) = filter.page.cut(rows, |row| row.id.uuid());
                 Ok(AccessList {
                     accesses: rows.into_iter().map(AccessView::from).collect(),
@@ -102,7 +103,7 @@ impl AccessService {
         let rows = self
             .store
             .read(organization, move |db| {
-                store::accesses(db, organization, &filter, before, CHUNK)
+                lists::accesses(db, organization, &filter, before, CHUNK)
             })
             .await?;
         let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == CHUNK);

@@ -19,7 +19,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::model::{AccessFilter, AccessId, PairView};
+use super::model::{AccessId, PairView};
 use crate::{
     schema::{
         vault_access_hours, vault_access_pairs, vault_access_settings, vault_accesses, vault_honeytokens,
@@ -119,13 +119,13 @@ pub(super) struct SettingsRow {
 }
 
 /// The least id of a row made at `moment` (RFC 9562 §5.7): rows made before have lesser ones.
-pub(super) fn first_id(moment: Timestamp) -> Uuid {
+pub(crate) fn first_id(moment: Timestamp) -> Uuid {
     let millisecond = u64::try_from(moment.timestamp_millis()).unwrap_or(0);
     Uuid::from_u128(u128::from(millisecond) << 80)
 }
 
 /// The end of the paths that begin with `prefix`: paths are of ASCII.
-fn after_prefix(prefix: &str) -> String {
+pub(super) fn after_prefix(prefix: &str) -> String {
     format!("{prefix}\u{7f}")
 }
 
@@ -289,7 +289,8 @@ pub(super) fn denials(
         .filter(vault_accesses::org_id.eq(organization))
         .filter(vault_accesses::agent_id.eq(Some(agent)))
         .filter(vault_accesses::id.ge(AccessId::from_uuid(first_id(since))))
-        .filter(vault_accesses::outcome.eq("denied"))
+        // Their index has these alone, which SQLite must be told in the statement's text.
+        .filter(sql::<Bool>("vault_accesses.outcome = 'denied'"))
         .filter(vault_accesses::leaf_index.lt(before))
         .order(vault_accesses::id.desc())
         .limit(100)
@@ -350,20 +351,25 @@ pub(super) fn set_undelivered(
     agent: AgentId,
     decision: DecisionId,
 ) -> Result<()> {
-    let id = AccessId::from_uuid(decision.uuid());
-    each!(db, c => Cached(diesel::update(
-            vault_accesses::table
-                .filter(vault_accesses::org_id.eq(organization))
-                .filter(vault_accesses::agent_id.eq(Some(agent)))
-                .filter(vault_accesses::id.ge(id))
-                .filter(vault_accesses::decision_id.eq(Some(decision)))
-                .filter(vault_accesses::outcome.eq("approved")),
-        )
-        .set((
-            vault_accesses::delivery.eq(Some("nothing")),
-            vault_accesses::version.eq(None::<i64>),
-        )))
-        .run(c))?;
+    let nothing = (
+        vault_accesses::delivery.eq(Some("nothing")),
+        vault_accesses::version.eq(None::<i64>),
+    );
+    let at_once = vault_accesses::table
+        .find((organization, AccessId::from_uuid(decision.uuid())))
+        .filter(vault_accesses::agent_id.eq(Some(agent)))
+        .filter(vault_accesses::outcome.eq("approved"));
+    let later = vault_accesses::table
+        .filter(vault_accesses::org_id.eq(organization))
+        .filter(vault_accesses::decision_id.eq(Some(decision)))
+        // Their index has these alone.
+        .filter(sql::<Bool>("vault_accesses.decision_id <> vault_accesses.id"))
+        .filter(vault_accesses::agent_id.eq(Some(agent)))
+        .filter(vault_accesses::outcome.eq("approved"));
+    each!(db, c => {
+        Cached(diesel::update(at_once).set(nothing)).run(c)?;
+        Cached(diesel::update(later).set(nothing)).run(c)?;
+    });
     Ok(())
 }
 
@@ -449,47 +455,6 @@ pub(super) fn add_hours(db: &mut Db, rows: &[HourRow]) -> Result<()> {
 }
 
 // --- what people read ---
-
-/// Accesses, newest first, older than `before`.
-pub(super) fn accesses(
-    db: &mut Db,
-    organization: OrganizationId,
-    filter: &AccessFilter,
-    before: Option<AccessId>,
-    limit: i64,
-) -> Result<Vec<AccessRow>> {
-    Ok(each!(db, c => {
-        let mut query = vault_accesses::table
-            .filter(vault_accesses::org_id.eq(organization))
-            .order(vault_accesses::id.desc())
-            .limit(limit)
-            .select(AccessRow::as_select())
-            .into_boxed();
-        if let Some(path) = &filter.path { query = query.filter(vault_accesses::path.eq(path)); }
-        if let Some(prefix) = &filter.prefix {
-            query = query.filter(vault_accesses::path.ge(prefix)).filter(vault_accesses::path.lt(after_prefix(prefix)));
-        }
-        if let Some(agent) = filter.agent { query = query.filter(vault_accesses::agent_id.eq(Some(agent))); }
-        if let Some(outcome) = filter.outcome {
-            query = query.filter(vault_accesses::outcome.eq(outcome));
-            // Their index has no approved ones, which SQLite must be told in the statement's text.
-            if outcome != "approved" { query = query.filter(sql::<Bool>("vault_accesses.outcome <> 'approved'")); }
-        }
-        if let Some(delivery) = &filter.delivery { query = query.filter(vault_accesses::delivery.eq(Some(delivery))); }
-        if let Some(since) = filter.since {
-            query = query
-                .filter(vault_accesses::id.ge(AccessId::from_uuid(first_id(since))))
-                .filter(vault_accesses::at.ge(since));
-        }
-        if let Some(until) = filter.until {
-            // One millisecond has many ids.
-            let bound = first_id(until + chrono::TimeDelta::milliseconds(1));
-            query = query.filter(vault_accesses::id.lt(AccessId::from_uuid(bound))).filter(vault_accesses::at.lt(until));
-        }
-        if let Some(before) = before { query = query.filter(vault_accesses::id.lt(before)); }
-        query.load(c)
-    })?)
-}
 
 /// What one hour has, of all agents that are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::Queryable)]

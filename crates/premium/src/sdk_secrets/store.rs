@@ -6,14 +6,12 @@ use aim_store::{
     Db, Result, ResultExt, each,
     schema::{agents, audit_log, decisions, followers},
 };
-use diesel::{
-    ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper,
-};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use super::model::NamespaceId;
 use crate::{
-    access::model::AccessId,
-    schema::{sdk_namespaces, vault_accesses, vault_secrets},
+    access::{lists, store::first_id},
+    schema::{sdk_namespaces, vault_secrets},
     vault::reads::READ_ACTION,
 };
 
@@ -184,7 +182,7 @@ pub(super) fn reads(
     let found = i64::try_from(reads.len()).unwrap_or(i64::MAX);
     if found < limit + offset {
         let page = (limit.min(limit + offset - found), (offset - found).max(0));
-        let ids = listed(db, organization, agent, (since, unlisted_from), page)?;
+        let ids = lists::decisions(db, organization, agent, (since, unlisted_from), page)?;
         reads.drain(..usize::try_from(offset.min(found)).unwrap_or_default());
         reads.extend(decided(db, organization, &ids)?);
     } else {
@@ -217,7 +215,7 @@ fn latest(
     (since, from): (Timestamp, Timestamp),
     limit: i64,
 ) -> Result<Vec<ResolveRow>> {
-    let first = DecisionId::from_uuid(first_id_at(since.max(from)));
+    let first = DecisionId::from_uuid(first_id(since.max(from)));
     Ok(each!(db, c => {
         let mut query = decisions::table
             .filter(decisions::org_id.eq(organization))
@@ -235,38 +233,6 @@ fn latest(
     })?)
 }
 
-/// The decisions of reads that are listed, made since `since` and before `until`. A later delivery is in the list too, under an
-/// id of its own.
-fn listed(
-    db: &mut Db,
-    organization: OrganizationId,
-    agent: Option<AgentId>,
-    (since, until): (Timestamp, Option<Timestamp>),
-    (limit, offset): (i64, i64),
-) -> Result<Vec<DecisionId>> {
-    let bound = |moment| AccessId::from_uuid(first_id_at(moment));
-    let found: Vec<Option<DecisionId>> = each!(db, c => {
-        let mut query = vault_accesses::table
-            .filter(vault_accesses::org_id.eq(organization))
-            .filter(vault_accesses::id.ge(bound(since)))
-            .filter(vault_accesses::at.ge(since))
-            .filter(vault_accesses::decision_id.eq(vault_accesses::id.nullable()))
-            .order(vault_accesses::id.desc())
-            .limit(limit)
-            .offset(offset)
-            .select(vault_accesses::decision_id)
-            .into_boxed();
-        if let Some(agent) = agent {
-            query = query.filter(vault_accesses::agent_id.eq(Some(agent)));
-        }
-        if let Some(until) = until {
-            query = query.filter(vault_accesses::id.lt(bound(until)));
-        }
-        query.load(c)
-    })?;
-    Ok(found.into_iter().flatten().collect())
-}
-
 /// These decisions, the newest first.
 fn decided(db: &mut Db, organization: OrganizationId, ids: &[DecisionId]) -> Result<Vec<ResolveRow>> {
     if ids.is_empty() {
@@ -278,10 +244,4 @@ fn decided(db: &mut Db, organization: OrganizationId, ids: &[DecisionId]) -> Res
         .order(decisions::id.desc())
         .select(ResolveRow::as_select())
         .load(c))?)
-}
-
-/// No id of that millisecond or later is less (RFC 9562 §5.7).
-fn first_id_at(moment: Timestamp) -> uuid::Uuid {
-    let milliseconds = u128::try_from(moment.timestamp_millis()).unwrap_or(0);
-    uuid::Uuid::from_u128(milliseconds << 80)
 }

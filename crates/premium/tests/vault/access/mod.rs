@@ -10,7 +10,7 @@ use aim_core::{Ctx, Role, Timestamp};
 use aim_platform::{FollowRunner, Module};
 use aim_premium::{
     access::{
-        Access, AccessService, DETECTORS,
+        Access, AccessService, DETECTORS, Pace,
         model::{AccessQuery, AccessView},
     },
     vault::VaultService,
@@ -37,16 +37,20 @@ pub(crate) struct Audit<'a> {
 impl<'a> Audit<'a> {
     /// The follower starts with what the tables say, and hears of the reads of the bed's vault.
     pub(crate) async fn of(bed: &'a Bed) -> Self {
-        Self::beside(bed, bed.vault.clone()).await
+        Self::beside(bed, bed.vault.clone(), Pace::default()).await
     }
 
-    /// As after a start, or on another node: the follower knows nothing but what the tables say.
+    /// As after a start, or on another node: the follower knows nothing but what the tables say. The index follows at once.
     pub(crate) async fn restarted(bed: &'a Bed) -> Self {
-        Self::beside(bed, bed.restarted()).await
+        let at_once = Pace {
+            behind: 2,
+            ..Pace::default()
+        };
+        Self::beside(bed, bed.restarted(), at_once).await
     }
 
-    async fn beside(bed: &'a Bed, vault: VaultService) -> Self {
-        let access = Access::new(&bed.kernel, vault);
+    async fn beside(bed: &'a Bed, vault: VaultService, pace: Pace) -> Self {
+        let access = Access::new(&bed.kernel, vault).at_pace(pace);
         let runner = FollowRunner::new(bed.kernel.clone(), access.followers());
         runner.prepare().await.unwrap();
         Self {

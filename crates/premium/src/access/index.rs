@@ -1,0 +1,408 @@
+//! The index of accesses by secret and by agent on SQLite, which is filled behind them.
+//!
+//! An index of SQLite itself takes each row at once, and to a page of its own: more than half of all pages that a load of reads
+//! wrote were of two indexes, and decisions wait for the same writer. So accesses are written in their own order alone. When many
+//! of an organisation stand behind the index, their entries are added, sorted, in short transactions beside the next batches; then
+//! [`Place::through`] moves, which says up to where the index has all. The rows after it are walked through by who asks
+//! ([`super::lists`]).
+//!
+//! PostgreSQL has indexes, and none of this.
+
+use std::collections::{HashMap, HashSet};
+
+use aim_core::{AgentId, OrganizationId, Result as CoreResult};
+use aim_store::{Cached, Db, Result, Scope, Store, fixed};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, upsert::excluded};
+use futures_util::future::{try_join, try_join_all};
+use uuid::Uuid;
+
+use super::{
+    model::AccessId,
+    store::{AccessRow, add_accesses},
+};
+use crate::schema::{vault_access_index, vault_access_indexed, vault_accesses};
+
+/// The kind of the entries whose key is a path.
+pub(super) const BY_PATH: i64 = 0;
+/// The kind of the entries whose key is an agent.
+pub(super) const BY_AGENT: i64 = 1;
+
+/// How the index follows the rows. Another pace than the usual one is for tests, which have few rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// So many rows of an organisation stand behind the index before their entries are made. To walk through them takes 2 ms.
+    pub behind: i64,
+    /// The most rows of a transaction: the decisions in it wait.
+    pub rows: usize,
+    /// The most entries of a transaction: sorted as they are, they go to few pages.
+    pub entries: usize,
+    /// The most transactions beside a batch.
+    pub pieces: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            behind: 16_384,
+            rows: 64,
+            entries: 256,
+            pieces: 4,
+        }
+    }
+}
+
+/// How far the index goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::Queryable)]
+pub(super) struct Place {
+    /// The greatest id up to which it has all rows.
+    pub(super) through: AccessId,
+    /// How often rows after that were trimmed.
+    trims: i64,
+}
+
+/// Where the index of an organisation stands; what it has is the same in the transaction that writes, and a moment later in others.
+pub(super) fn place(c: &mut diesel::SqliteConnection, organization: OrganizationId) -> Result<Place> {
+    let found = fixed!(
+        vault_access_indexed::table
+            .find(organization)
+            .select((vault_access_indexed::through, vault_access_indexed::trims))
+    )
+    .get_result(c)
+    .optional()?;
+    Ok(found.unwrap_or(Place {
+        through: AccessId::from_uuid(Uuid::nil()),
+        trims: 0,
+    }))
+}
+
+/// What an entry is made of.
+#[derive(Debug, Clone, diesel::Queryable)]
+pub(super) struct Indexed {
+    pub(super) id: AccessId,
+    pub(super) path: String,
+    pub(super) agent_id: Option<AgentId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, diesel::Insertable)]
+#[diesel(table_name = vault_access_index)]
+struct EntryRow {
+    org_id: OrganizationId,
+    kind: i64,
+    key: Vec<u8>,
+    id: AccessId,
+}
+
+/// The key of an agent.
+pub(super) fn key_of(agent: AgentId) -> Vec<u8> {
+    agent.uuid().as_bytes().to_vec()
+}
+
+/// The entries of a row.
+fn entries_of(org_id: OrganizationId, row: &Indexed) -> impl Iterator<Item = EntryRow> {
+    let entry = |kind, key| EntryRow {
+        org_id,
+        kind,
+        key,
+        id: row.id,
+    };
+    let by_path = entry(BY_PATH, row.path.as_bytes().to_vec());
+    std::iter::once(by_path).chain(row.agent_id.map(|agent| entry(BY_AGENT, key_of(agent))))
+}
+
+fn add_entries<'a>(
+    c: &mut diesel::SqliteConnection,
+    entries: impl IntoIterator<Item = &'a EntryRow>,
+) -> Result<()> {
+    for entry in entries {
+        fixed!(
+            diesel::insert_into(vault_access_index::table)
+                .values(entry)
+                .on_conflict_do_nothing()
+        )
+        .run(c)?;
+    }
+    Ok(())
+}
+
+/// Takes rows out that retention removes, and stops a merge that may have read them before.
+pub(super) fn trim(db: &mut Db, organization: OrganizationId, rows: &[Indexed]) -> Result<()> {
+    let Db::Sqlite(c) = db else { return Ok(()) };
+    let c: &mut diesel::SqliteConnection = c;
+    for entry in rows.iter().flat_map(|row| entries_of(organization, row)) {
+        Cached(diesel::delete(vault_access_index::table.find((
+            organization,
+            entry.kind,
+            entry.key,
+            entry.id,
+        ))))
+        .run(c)?;
+    }
+    let Place { through, .. } = place(c, organization)?;
+    if rows.iter().any(|row| row.id > through) {
+        diesel::insert_into(vault_access_indexed::table)
+            .values((
+                vault_access_indexed::org_id.eq(organization),
+                vault_access_indexed::through.eq(through),
+                vault_access_indexed::trims.eq(1),
+            ))
+            .on_conflict(vault_access_indexed::org_id)
+            .do_update()
+            .set(vault_access_indexed::trims.eq(vault_access_indexed::trims + 1))
+            .execute(c)?;
+    }
+    Ok(())
+}
+
+/// Entries that are being added: those of all rows of an organisation from a place up to an id.
+struct Merge {
+    organization: OrganizationId,
+    from: Place,
+    upto: AccessId,
+    /// Sorted, the next ones last.
+    entries: Vec<EntryRow>,
+}
+
+impl Merge {
+    /// The entries of at most `rows` rows behind the index.
+    fn begin(
+        c: &mut diesel::SqliteConnection,
+        organization: OrganizationId,
+        rows: i64,
+    ) -> Result<Option<(i64, Self)>> {
+        let from = place(c, organization)?;
+        let rows: Vec<Indexed> = vault_accesses::table
+            .filter(vault_accesses::org_id.eq(organization))
+            .filter(vault_accesses::id.gt(from.through))
+            .order(vault_accesses::id)
+            .limit(rows)
+            .select((vault_accesses::id, vault_accesses::path, vault_accesses::agent_id))
+            .load(c)?;
+        let Some(last) = rows.last() else {
+            return Ok(None);
+        };
+        let (upto, count) = (last.id, i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        let mut entries: Vec<EntryRow> = rows
+            .iter()
+            .flat_map(|row| entries_of(organization, row))
+            .collect();
+        entries.sort_unstable_by(|one, other| other.cmp(one));
+        let merge = Self {
+            organization,
+            from,
+            upto,
+            entries,
+        };
+        Ok(Some((count, merge)))
+    }
+
+    fn next_piece(&mut self, most: usize) -> Option<Piece> {
+        let rest = self.entries.len().saturating_sub(most);
+        let mut entries = self.entries.split_off(rest);
+        entries.reverse();
+        (!entries.is_empty()).then_some(Piece {
+            organization: self.organization,
+            from: self.from,
+            entries,
+        })
+    }
+}
+
+/// What one transaction adds.
+struct Piece {
+    organization: OrganizationId,
+    from: Place,
+    entries: Vec<EntryRow>,
+}
+
+impl Piece {
+    /// Adds it, unless the index is not any more as the merge found it.
+    fn write(&self, db: &mut Db) -> Result<bool> {
+        let Db::Sqlite(c) = db else { return Ok(false) };
+        let is_as_found = place(c, self.organization)? == self.from;
+        if is_as_found {
+            add_entries(c, &self.entries)?;
+        }
+        Ok(is_as_found)
+    }
+}
+
+/// The index now has all rows up to `upto`, unless it is not any more as the merge found it.
+fn move_place(db: &mut Db, organization: OrganizationId, from: Place, upto: AccessId) -> Result<bool> {
+    let Db::Sqlite(c) = db else { return Ok(false) };
+    let is_as_found = place(c, organization)? == from;
+    if is_as_found {
+        diesel::insert_into(vault_access_indexed::table)
+            .values((
+                vault_access_indexed::org_id.eq(organization),
+                vault_access_indexed::through.eq(upto),
+                vault_access_indexed::trims.eq(from.trims),
+            ))
+            .on_conflict(vault_access_indexed::org_id)
+            .do_update()
+            .set(vault_access_indexed::through.eq(excluded(vault_access_indexed::through)))
+            .execute(&mut **c)?;
+    }
+    Ok(is_as_found)
+}
+
+/// Up to where a merge in progress has read the rows: one that comes after that needs entries of its own.
+#[derive(Debug, Clone, Copy)]
+struct Merging(Option<(OrganizationId, AccessId)>);
+
+/// Adds accesses, and the entries of those that the index would miss.
+fn add(db: &mut Db, rows: &[AccessRow], merging: Merging) -> Result<()> {
+    add_accesses(db, rows)?;
+    let Db::Sqlite(c) = db else { return Ok(()) };
+    let mut through: HashMap<OrganizationId, AccessId> = HashMap::new();
+    for row in rows {
+        let indexed = match through.get(&row.org_id) {
+            Some(known) => *known,
+            None => {
+                let read = merging.0.filter(|(merged, _)| *merged == row.org_id);
+                let there = place(c, row.org_id)?.through;
+                let indexed = read.map_or(there, |(_, upto)| there.max(upto));
+                through.insert(row.org_id, indexed);
+                indexed
+            }
+        };
+        if row.id <= indexed {
+            let late = Indexed {
+                id: row.id,
+                path: row.path.clone(),
+                agent_id: row.agent_id,
+            };
+            add_entries(c, &entries_of(row.org_id, &late).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills the index behind the one follower that writes the rows.
+pub(super) struct Indexer {
+    pace: Pace,
+    /// How many rows stand behind the index, as far as it was looked at.
+    behind: HashMap<OrganizationId, i64>,
+    merge: Option<Merge>,
+}
+
+impl Indexer {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            behind: HashMap::new(),
+            merge: None,
+        }
+    }
+
+    /// Somebody else may have written rows since.
+    pub(super) fn forget(&mut self) {
+        self.behind.clear();
+        self.merge = None;
+    }
+
+    /// Writes the rows of a batch a little at a time, and goes on with the index. The pieces queue up together, and each
+    /// transaction takes one: waiting for each would let transactions go by without any, and under load the log would grow faster
+    /// than it is followed.
+    ///
+    /// # Errors
+    /// The database's. Some rows may have been written: the batch comes again, and changes nothing about them.
+    pub(super) async fn write(&mut self, store: &Store, rows: &[AccessRow]) -> CoreResult<()> {
+        let merging = Merging(self.merge.as_ref().map(|merge| (merge.organization, merge.upto)));
+        let pieces = rows.chunks(self.pace.rows).map(|part| {
+            let part = part.to_vec();
+            store.write_behind(Scope::Installation, move |db| add(db, &part, merging))
+        });
+        try_join(try_join_all(pieces), self.go_on(store)).await?;
+        self.added(store, rows).await
+    }
+
+    /// Goes on with a merge; one that fails is given up, and begun anew later.
+    async fn go_on(&mut self, store: &Store) -> CoreResult<()> {
+        let Some(mut merge) = self.merge.take() else {
+            return Ok(());
+        };
+        let organization = merge.organization;
+        // If this does not come to its end, it is looked again how many rows there are.
+        let behind = self.behind.remove(&organization);
+        let pieces: Vec<Piece> = (0..self.pace.pieces)
+            .map_while(|_| merge.next_piece(self.pace.entries))
+            .collect();
+        let pieces = pieces
+            .into_iter()
+            .map(|piece| store.write_behind(Scope::Installation, move |db| piece.write(db)));
+        let mut is_as_found = !try_join_all(pieces).await?.contains(&false);
+        let is_complete = merge.entries.is_empty();
+        if is_as_found && is_complete {
+            let (from, upto) = (merge.from, merge.upto);
+            is_as_found = store
+                .write_behind(Scope::Installation, move |db| {
+                    move_place(db, organization, from, upto)
+                })
+                .await?;
+        }
+        if is_as_found {
+            self.behind.extend(behind.map(|behind| (organization, behind)));
+            self.merge = (!is_complete).then_some(merge);
+        }
+        Ok(())
+    }
+
+    /// Counts rows that were added, and begins a merge where enough stand behind the index.
+    async fn added(&mut self, store: &Store, rows: &[AccessRow]) -> CoreResult<()> {
+        let mut unknown: HashSet<OrganizationId> = HashSet::new();
+        for row in rows {
+            match self.behind.get_mut(&row.org_id) {
+                Some(behind) => *behind += 1,
+                None => {
+                    unknown.insert(row.org_id);
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            let counted = store.read(Scope::Installation, move |db| count_behind(db, &unknown));
+            self.behind.extend(counted.await?);
+        }
+        if self.merge.is_some() {
+            return Ok(());
+        }
+        let due = self
+            .behind
+            .iter_mut()
+            .find(|(_, behind)| **behind >= self.pace.behind);
+        let Some((organization, behind)) = due else {
+            return Ok(());
+        };
+        let (organization, most) = (*organization, self.pace.behind);
+        let begun = store
+            .read(Scope::Installation, move |db| match db {
+                Db::Sqlite(c) => Merge::begin(c, organization, most),
+                Db::Pg(_) => Ok(None),
+            })
+            .await?;
+        *behind = behind.saturating_sub(begun.as_ref().map_or(*behind, |(rows, _)| *rows));
+        self.merge = begun.map(|(_, merge)| merge);
+        Ok(())
+    }
+}
+
+/// How many rows of each stand behind the index.
+fn count_behind(db: &mut Db, organizations: &HashSet<OrganizationId>) -> Result<Vec<(OrganizationId, i64)>> {
+    let Db::Sqlite(c) = db else {
+        return Ok(Vec::new());
+    };
+    organizations
+        .iter()
+        .map(|organization| {
+            let Place { through, .. } = place(c, *organization)?;
+            let behind = vault_accesses::table
+                .filter(vault_accesses::org_id.eq(organization))
+                .filter(vault_accesses::id.gt(through))
+                .count()
+                .get_result(&mut **c)?;
+            Ok((*organization, behind))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

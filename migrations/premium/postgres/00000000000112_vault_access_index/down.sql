@@ -1,0 +1,2 @@
+DROP INDEX vault_accesses_by_decision_id;
+DROP INDEX vault_accesses_by_agent_id_id_denied;
