@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 
 use super::{
     detect::{self, BASELINE_DAYS, Company, Denials, Findings, Pair},
-    index::{Indexer, Pace},
+    index::{Indexer, Merged, Pace},
     model::{ALL, PEOPLE},
     records::{EXPORTED, Touch, Understood, understand},
     settings::Thresholds,
@@ -103,8 +103,11 @@ pub(super) fn follower(kernel: &Kernel, recent: &RecentReads, pace: Pace) -> Fol
             let Some(outcome) = outcome else {
                 return Ok(None);
             };
-            write_rows(&store, &mut memory.indexer, &outcome).await?;
+            let merged = write_rows(&store, &mut memory.indexer, &outcome).await?;
             let effect: Effect = Box::new(move |db: &mut Db| {
+                if let Some(merged) = &merged {
+                    merged.take_effect(db)?;
+                }
                 store::add_hours(db, &outcome.hours)?;
                 store::save_pairs(db, &outcome.pairs)?;
                 let entries = report(db, &limits, &outcome.sightings)?;
@@ -118,26 +121,27 @@ pub(super) fn follower(kernel: &Kernel, recent: &RecentReads, pace: Pace) -> Fol
 }
 
 /// Writes the rows, on SQLite a little at a time and with what the index needs.
-async fn write_rows(store: &Store, indexer: &mut Indexer, outcome: &Outcome) -> Result<()> {
-    if store.is_postgres() {
+async fn write_rows(store: &Store, indexer: &mut Indexer, outcome: &Outcome) -> Result<Option<Merged>> {
+    let merged = if store.is_postgres() {
         let rows = outcome.rows.clone();
         store
             .write_behind(Scope::Installation, move |db| store::add_accesses(db, &rows))
             .await?;
+        None
     } else {
-        indexer.write(store, &outcome.rows).await?;
-    }
-    if outcome.undelivered.is_empty() {
-        return Ok(());
-    }
-    let undelivered = outcome.undelivered.clone();
-    store
-        .write_behind(Scope::Installation, move |db| {
-            undelivered.iter().try_for_each(|(organization, agent, id)| {
-                store::set_undelivered(db, *organization, *agent, *id)
+        indexer.write(store, &outcome.rows).await?
+    };
+    if !outcome.undelivered.is_empty() {
+        let undelivered = outcome.undelivered.clone();
+        store
+            .write_behind(Scope::Installation, move |db| {
+                undelivered.iter().try_for_each(|(organization, agent, id)| {
+                    store::set_undelivered(db, *organization, *agent, *id)
+                })
             })
-        })
-        .await
+            .await?;
+    }
+    Ok(merged)
 }
 
 fn consider(

@@ -3,15 +3,16 @@
 //! An index of SQLite itself takes each row at once, and to a page of its own: more than half of all pages that a load of reads
 //! wrote were of two indexes, and decisions wait for the same writer. So accesses are written in their own order alone. When many
 //! of an organisation stand behind the index, their entries are added, sorted, in short transactions beside the next batches; then
-//! [`Place::through`] moves, which says up to where the index has all. The rows after it are walked through by who asks
-//! ([`super::lists`]).
+//! [`Place::through`] moves, which says up to which id the index has all. The rows with greater ids are walked through by who asks
+//! ([`super::lists`]). A row that comes late, with an id that is not greater, is written with its entries. What is removed takes
+//! its entries with it, by a trigger.
 //!
 //! PostgreSQL has indexes, and none of this.
 
 use std::collections::{HashMap, HashSet};
 
 use aim_core::{AgentId, OrganizationId, Result as CoreResult};
-use aim_store::{Cached, Db, Result, Scope, Store, fixed};
+use aim_store::{Db, Result, Scope, Store, fixed};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, upsert::excluded};
 use futures_util::future::{try_join, try_join_all};
 use uuid::Uuid;
@@ -30,7 +31,8 @@ pub(super) const BY_AGENT: i64 = 1;
 /// How the index follows the rows. Another pace than the usual one is for tests, which have few rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// So many rows of an organisation stand behind the index before their entries are made. To walk through them takes 2 ms.
+    /// So many rows of an organisation stand behind the index before the entries of as many are made. To walk through them takes
+    /// 2 ms.
     pub behind: i64,
     /// The most rows of a transaction: the decisions in it wait.
     pub rows: usize,
@@ -51,16 +53,16 @@ impl Default for Pace {
     }
 }
 
-/// How far the index goes.
+/// How far the index of an organisation goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, diesel::Queryable)]
 pub(super) struct Place {
-    /// The greatest id up to which it has all rows.
+    /// It has all rows with this id or a lesser one. Never decreases, so that who reads it and then the rows needs no transaction.
     pub(super) through: AccessId,
-    /// How often rows after that were trimmed.
+    /// How many rows with greater ids were removed.
     trims: i64,
 }
 
-/// Where the index of an organisation stands; what it has is the same in the transaction that writes, and a moment later in others.
+/// How far the index of an organisation goes now.
 pub(super) fn place(c: &mut diesel::SqliteConnection, organization: OrganizationId) -> Result<Place> {
     let found = fixed!(
         vault_access_indexed::table
@@ -75,12 +77,12 @@ pub(super) fn place(c: &mut diesel::SqliteConnection, organization: Organization
     }))
 }
 
-/// What an entry is made of.
+/// What entries are made of.
 #[derive(Debug, Clone, diesel::Queryable)]
-pub(super) struct Indexed {
-    pub(super) id: AccessId,
-    pub(super) path: String,
-    pub(super) agent_id: Option<AgentId>,
+struct Indexed {
+    id: AccessId,
+    path: String,
+    agent_id: Option<AgentId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, diesel::Insertable)]
@@ -120,35 +122,6 @@ fn add_entries<'a>(
                 .on_conflict_do_nothing()
         )
         .run(c)?;
-    }
-    Ok(())
-}
-
-/// Takes rows out that retention removes, and stops a merge that may have read them before.
-pub(super) fn trim(db: &mut Db, organization: OrganizationId, rows: &[Indexed]) -> Result<()> {
-    let Db::Sqlite(c) = db else { return Ok(()) };
-    let c: &mut diesel::SqliteConnection = c;
-    for entry in rows.iter().flat_map(|row| entries_of(organization, row)) {
-        Cached(diesel::delete(vault_access_index::table.find((
-            organization,
-            entry.kind,
-            entry.key,
-            entry.id,
-        ))))
-        .run(c)?;
-    }
-    let Place { through, .. } = place(c, organization)?;
-    if rows.iter().any(|row| row.id > through) {
-        diesel::insert_into(vault_access_indexed::table)
-            .values((
-                vault_access_indexed::org_id.eq(organization),
-                vault_access_indexed::through.eq(through),
-                vault_access_indexed::trims.eq(1),
-            ))
-            .on_conflict(vault_access_indexed::org_id)
-            .do_update()
-            .set(vault_access_indexed::trims.eq(vault_access_indexed::trims + 1))
-            .execute(c)?;
     }
     Ok(())
 }
@@ -215,39 +188,46 @@ struct Piece {
 }
 
 impl Piece {
-    /// Adds it, unless the index is not any more as the merge found it.
+    /// Adds it, unless the index has changed since the merge began.
     fn write(&self, db: &mut Db) -> Result<bool> {
         let Db::Sqlite(c) = db else { return Ok(false) };
-        let is_as_found = place(c, self.organization)? == self.from;
-        if is_as_found {
+        let unchanged = place(c, self.organization)? == self.from;
+        if unchanged {
             add_entries(c, &self.entries)?;
         }
-        Ok(is_as_found)
+        Ok(unchanged)
     }
 }
 
-/// The index now has all rows up to `upto`, unless it is not any more as the merge found it.
-fn move_place(db: &mut Db, organization: OrganizationId, from: Place, upto: AccessId) -> Result<bool> {
-    let Db::Sqlite(c) = db else { return Ok(false) };
-    let is_as_found = place(c, organization)? == from;
-    if is_as_found {
+/// A merge whose entries are all there. It takes effect with the batch, by whoever still has the follower's lease.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Merged {
+    organization: OrganizationId,
+    upto: AccessId,
+}
+
+impl Merged {
+    /// The index now has all rows up to the last one of the merge.
+    pub(super) fn take_effect(&self, db: &mut Db) -> Result<()> {
+        let Db::Sqlite(c) = db else { return Ok(()) };
+        let through = place(c, self.organization)?.through;
         diesel::insert_into(vault_access_indexed::table)
             .values((
-                vault_access_indexed::org_id.eq(organization),
-                vault_access_indexed::through.eq(upto),
-                vault_access_indexed::trims.eq(from.trims),
+                vault_access_indexed::org_id.eq(self.organization),
+                vault_access_indexed::through.eq(through.max(self.upto)),
+                vault_access_indexed::trims.eq(0),
             ))
             .on_conflict(vault_access_indexed::org_id)
             .do_update()
             .set(vault_access_indexed::through.eq(excluded(vault_access_indexed::through)))
             .execute(&mut **c)?;
+        Ok(())
     }
-    Ok(is_as_found)
 }
 
-/// Up to where a merge in progress has read the rows: one that comes after that needs entries of its own.
-#[derive(Debug, Clone, Copy)]
-struct Merging(Option<(OrganizationId, AccessId)>);
+/// The organisation of the merge that is under way, and the last id that it read: a row that is written now and whose id is not
+/// greater needs entries of its own.
+type Merging = Option<(OrganizationId, AccessId)>;
 
 /// Adds accesses, and the entries of those that the index would miss.
 fn add(db: &mut Db, rows: &[AccessRow], merging: Merging) -> Result<()> {
@@ -258,7 +238,7 @@ fn add(db: &mut Db, rows: &[AccessRow], merging: Merging) -> Result<()> {
         let indexed = match through.get(&row.org_id) {
             Some(known) => *known,
             None => {
-                let read = merging.0.filter(|(merged, _)| *merged == row.org_id);
+                let read = merging.filter(|(merged, _)| *merged == row.org_id);
                 let there = place(c, row.org_id)?.through;
                 let indexed = read.map_or(there, |(_, upto)| there.max(upto));
                 through.insert(row.org_id, indexed);
@@ -300,51 +280,51 @@ impl Indexer {
         self.merge = None;
     }
 
-    /// Writes the rows of a batch a little at a time, and goes on with the index. The pieces queue up together, and each
-    /// transaction takes one: waiting for each would let transactions go by without any, and under load the log would grow faster
-    /// than it is followed.
+    /// Writes the rows of a batch a little at a time, and goes on with the index; answers a merge that came to its end. The pieces
+    /// queue up together, and each transaction takes one: waiting for each would let transactions go by without any, and under load
+    /// the log would grow faster than it is followed.
     ///
     /// # Errors
     /// The database's. Some rows may have been written: the batch comes again, and changes nothing about them.
-    pub(super) async fn write(&mut self, store: &Store, rows: &[AccessRow]) -> CoreResult<()> {
-        let merging = Merging(self.merge.as_ref().map(|merge| (merge.organization, merge.upto)));
+    pub(super) async fn write(&mut self, store: &Store, rows: &[AccessRow]) -> CoreResult<Option<Merged>> {
+        let done = self.merge.take_if(|merge| merge.entries.is_empty());
+        if let Some(done) = done {
+            // Whether it took effect is in the table.
+            self.behind.remove(&done.organization);
+        }
+        let merging = self.merge.as_ref().map(|merge| (merge.organization, merge.upto));
         let pieces = rows.chunks(self.pace.rows).map(|part| {
             let part = part.to_vec();
             store.write_behind(Scope::Installation, move |db| add(db, &part, merging))
         });
-        try_join(try_join_all(pieces), self.go_on(store)).await?;
-        self.added(store, rows).await
+        let (_, merged) = try_join(try_join_all(pieces), self.go_on(store)).await?;
+        self.added(store, rows).await?;
+        Ok(merged)
     }
 
     /// Goes on with a merge; one that fails is given up, and begun anew later.
-    async fn go_on(&mut self, store: &Store) -> CoreResult<()> {
+    async fn go_on(&mut self, store: &Store) -> CoreResult<Option<Merged>> {
         let Some(mut merge) = self.merge.take() else {
-            return Ok(());
+            return Ok(None);
         };
-        let organization = merge.organization;
-        // If this does not come to its end, it is looked again how many rows there are.
-        let behind = self.behind.remove(&organization);
+        // If this fails, it is looked again how many rows there are.
+        let behind = self.behind.remove_entry(&merge.organization);
         let pieces: Vec<Piece> = (0..self.pace.pieces)
             .map_while(|_| merge.next_piece(self.pace.entries))
             .collect();
         let pieces = pieces
             .into_iter()
             .map(|piece| store.write_behind(Scope::Installation, move |db| piece.write(db)));
-        let mut is_as_found = !try_join_all(pieces).await?.contains(&false);
-        let is_complete = merge.entries.is_empty();
-        if is_as_found && is_complete {
-            let (from, upto) = (merge.from, merge.upto);
-            is_as_found = store
-                .write_behind(Scope::Installation, move |db| {
-                    move_place(db, organization, from, upto)
-                })
-                .await?;
+        if try_join_all(pieces).await?.contains(&false) {
+            return Ok(None);
         }
-        if is_as_found {
-            self.behind.extend(behind.map(|behind| (organization, behind)));
-            self.merge = (!is_complete).then_some(merge);
-        }
-        Ok(())
+        self.behind.extend(behind);
+        let merged = merge.entries.is_empty().then_some(Merged {
+            organization: merge.organization,
+            upto: merge.upto,
+        });
+        self.merge = Some(merge);
+        Ok(merged)
     }
 
     /// Counts rows that were added, and begins a merge where enough stand behind the index.
@@ -379,7 +359,9 @@ impl Indexer {
                 Db::Pg(_) => Ok(None),
             })
             .await?;
-        *behind = behind.saturating_sub(begun.as_ref().map_or(*behind, |(rows, _)| *rows));
+        // Fewer than asked for are all of them: others that were counted came late, or are gone.
+        let read = begun.as_ref().map_or(0, |(rows, _)| *rows);
+        *behind = if read < most { 0 } else { *behind - read };
         self.merge = begun.map(|(_, merge)| merge);
         Ok(())
     }

@@ -1,14 +1,17 @@
 //! Lists of accesses: all of an organisation, those of a secret, and those of an agent.
 //!
 //! On SQLite those of a secret or an agent are of two parts: the latest, through which it is walked, and those before, which the
-//! [index](super::index) has. The first part is the newer one, so that a page seldom needs both.
+//! [index](super::index) has. A statement says in one bound each from which id on and before which id: of two, SQLite searches by
+//! the first, and walks through all that the second leaves out.
 
 use aim_core::{AgentId, DecisionId, OrganizationId, Timestamp};
 use aim_store::{Db, Result, each};
+use chrono::TimeDelta;
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, RunQueryDsl,
-    SelectableHelper, dsl::sql, sql_types::Bool,
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension,
+    QueryDsl, RunQueryDsl, SelectableHelper, SqliteConnection, dsl::sql, sql_types::Bool,
 };
+use uuid::Uuid;
 
 use super::{
     index::{self, BY_AGENT, BY_PATH},
@@ -17,28 +20,96 @@ use super::{
 };
 use crate::schema::{vault_access_index, vault_accesses};
 
-/// By what the index finds accesses: a kind of its entries, and their keys from one to another.
+/// Up to so many accesses under a prefix are taken from the index and sorted. Of more, the latest are found by walking.
+const SORTED: i64 = 20_000;
+
+/// The ids that are meant: from the first on, and before the second.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: Option<Uuid>,
+    before: Option<Uuid>,
+}
+
+impl Span {
+    fn of(filter: &AccessFilter, before: Option<AccessId>) -> Self {
+        // One millisecond has many ids.
+        let end = |until: Timestamp| first_id(until + TimeDelta::milliseconds(1));
+        Self {
+            from: filter.since.map(first_id),
+            before: filter
+                .until
+                .map(end)
+                .into_iter()
+                .chain(before.map(|id| id.uuid()))
+                .min(),
+        }
+    }
+
+    /// Of these ids, those that are greater than `through`, and the others, if there may be any.
+    fn split(self, through: AccessId) -> (Self, Option<Self>) {
+        let next = Uuid::from_u128(through.uuid().as_u128().saturating_add(1));
+        let (from, before) = (self.from.unwrap_or_default(), self.before.unwrap_or(Uuid::max()));
+        let walked = Self {
+            from: Some(from.max(next)),
+            before: self.before,
+        };
+        let indexed = Self {
+            from: self.from,
+            before: Some(before.min(next)),
+        };
+        (walked, (from < next).then_some(indexed))
+    }
+}
+
+/// The rows of a query whose id, in this column, is within a span.
+macro_rules! within {
+    ($query:expr, $id:expr, $span:expr) => {{
+        let (mut query, span): (_, Span) = ($query, $span);
+        if let Some(from) = span.from {
+            query = query.filter($id.ge(AccessId::from_uuid(from)));
+        }
+        if let Some(before) = span.before {
+            query = query.filter($id.lt(AccessId::from_uuid(before)));
+        }
+        query
+    }};
+}
+
+/// By what the index finds accesses: a kind of its entries, and a key or all from one to another.
 enum By {
     One(i64, Vec<u8>),
     Many(i64, Vec<u8>, Vec<u8>),
 }
 
 impl By {
-    /// By what is narrowest; none where all are wanted.
-    fn of(filter: &AccessFilter) -> Option<Self> {
-        let path = filter
-            .path
-            .as_ref()
-            .map(|path| Self::One(BY_PATH, path.as_bytes().to_vec()));
-        let prefix = || {
-            let prefix = filter.prefix.as_ref()?;
-            Some(Self::Many(
-                BY_PATH,
-                prefix.as_bytes().to_vec(),
-                after_prefix(prefix).into_bytes(),
-            ))
+    /// By what is narrowest; none where they are better found without it.
+    fn of(
+        c: &mut SqliteConnection,
+        organization: OrganizationId,
+        filter: &AccessFilter,
+    ) -> Result<Option<Self>> {
+        if let Some(path) = &filter.path {
+            return Ok(Some(Self::One(BY_PATH, path.as_bytes().to_vec())));
+        }
+        if let Some(agent) = filter.agent {
+            return Ok(Some(Self::agent(agent)));
+        }
+        // Those that were not approved have an index of their own, and are few.
+        let is_rare = filter.outcome.is_some_and(|outcome| outcome != "approved");
+        let Some(prefix) = filter.prefix.as_ref().filter(|_| !is_rare) else {
+            return Ok(None);
         };
-        path.or_else(|| filter.agent.map(Self::agent)).or_else(prefix)
+        let (from, to) = (prefix.as_bytes().to_vec(), after_prefix(prefix).into_bytes());
+        let more: Option<AccessId> = vault_access_index::table
+            .filter(vault_access_index::org_id.eq(organization))
+            .filter(vault_access_index::kind.eq(BY_PATH))
+            .filter(vault_access_index::key.ge(&from))
+            .filter(vault_access_index::key.lt(&to))
+            .select(vault_access_index::id)
+            .offset(SORTED)
+            .first(c)
+            .optional()?;
+        Ok(more.is_none().then_some(Self::Many(BY_PATH, from, to)))
     }
 
     fn agent(agent: AgentId) -> Self {
@@ -48,7 +119,7 @@ impl By {
 
 /// The accesses of a table of them that a filter means, newest first, by the column that has their id.
 macro_rules! filtered {
-    ($table:expr, $id:expr, $organization:expr, $filter:expr, $before:expr) => {{
+    ($table:expr, $id:expr, $organization:expr, $filter:expr, $span:expr) => {{
         let filter: &AccessFilter = $filter;
         let mut query = $table
             .filter(vault_accesses::org_id.eq($organization))
@@ -77,27 +148,18 @@ macro_rules! filtered {
             query = query.filter(vault_accesses::delivery.eq(Some(delivery)));
         }
         if let Some(since) = filter.since {
-            query = query
-                .filter($id.ge(AccessId::from_uuid(first_id(since))))
-                .filter(vault_accesses::at.ge(since));
+            query = query.filter(vault_accesses::at.ge(since));
         }
         if let Some(until) = filter.until {
-            // One millisecond has many ids.
-            let bound = first_id(until + chrono::TimeDelta::milliseconds(1));
-            query = query
-                .filter($id.lt(AccessId::from_uuid(bound)))
-                .filter(vault_accesses::at.lt(until));
+            query = query.filter(vault_accesses::at.lt(until));
         }
-        if let Some(before) = $before {
-            query = query.filter($id.lt(before));
-        }
-        query
+        within!(query, $id, $span)
     }};
 }
 
-/// The accesses that the index of SQLite has of an organisation, up to where it has all.
+/// The accesses of an organisation that the index of SQLite has.
 macro_rules! indexed {
-    ($organization:expr, $through:expr) => {
+    ($organization:expr) => {
         vault_access_index::table
             .inner_join(
                 vault_accesses::table.on(vault_accesses::org_id
@@ -105,7 +167,6 @@ macro_rules! indexed {
                     .and(vault_accesses::id.eq(vault_access_index::id))),
             )
             .filter(vault_access_index::org_id.eq($organization))
-            .filter(vault_access_index::id.le($through))
     };
 }
 
@@ -135,26 +196,29 @@ pub(super) fn accesses(
     before: Option<AccessId>,
     limit: i64,
 ) -> Result<Vec<AccessRow>> {
-    let all = vault_accesses::table;
-    let (c, by) = match (db, By::of(filter)) {
+    let (all, span) = (vault_accesses::table, Span::of(filter, before));
+    let by = match db {
+        Db::Sqlite(c) => By::of(c, organization, filter)?,
+        Db::Pg(_) => None,
+    };
+    let (c, by) = match (db, by) {
         (Db::Sqlite(c), Some(by)) => (c, by),
         (db, _) => {
             return Ok(
-                each!(db, c => filtered!(all, vault_accesses::id, organization, filter, before)
+                each!(db, c => filtered!(all, vault_accesses::id, organization, filter, span)
                 .limit(limit)
                 .load(c))?,
             );
         }
     };
-    let through = index::place(c, organization)?.through;
-    let mut found: Vec<AccessRow> = filtered!(all, vault_accesses::id, organization, filter, before)
-        .filter(vault_accesses::id.gt(through))
+    let (walked, indexed) = span.split(index::place(c, organization)?.through);
+    let mut found: Vec<AccessRow> = filtered!(all, vault_accesses::id, organization, filter, walked)
         .limit(limit)
         .load(&mut **c)?;
     let rest = limit.saturating_sub(count_of(&found));
-    if rest > 0 {
-        let indexed = indexed!(organization, through);
-        let older = filtered!(indexed, vault_access_index::id, organization, filter, before).limit(rest);
+    if let Some(span) = indexed.filter(|_| rest > 0) {
+        let rows = indexed!(organization);
+        let older = filtered!(rows, vault_access_index::id, organization, filter, span).limit(rest);
         found.extend(under!(by, older).load::<AccessRow>(&mut **c)?);
     }
     Ok(found)
@@ -164,24 +228,18 @@ fn count_of<T>(rows: &[T]) -> i64 {
     i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }
 
-/// The decisions on reads of an agent, or all, in a table of accesses, made since a moment and before another: newest first.
+/// The decisions on reads of an agent, or all, in a table of accesses: newest first, by the column that has their id.
 macro_rules! decided {
-    ($table:expr, $id:expr, $organization:expr, $agent:expr, $span:expr) => {{
-        let (since, until): (Timestamp, Option<Timestamp>) = $span;
-        let bound = |moment| AccessId::from_uuid(first_id(moment));
+    ($table:expr, $id:expr, $organization:expr, $agent:expr, $since:expr, $span:expr) => {{
         let mut query = $table
             .filter(vault_accesses::org_id.eq($organization))
-            .filter($id.ge(bound(since)))
-            .filter(vault_accesses::at.ge(since))
+            .filter(vault_accesses::at.ge($since))
             .filter(vault_accesses::decision_id.eq(vault_accesses::id.nullable()))
             .into_boxed();
         if let Some(agent) = $agent {
             query = query.filter(vault_accesses::agent_id.eq(Some(agent)));
         }
-        if let Some(until) = until {
-            query = query.filter($id.lt(bound(until)));
-        }
-        query
+        within!(query, $id, $span)
     }};
 }
 
@@ -194,15 +252,19 @@ pub(crate) fn decisions(
     db: &mut Db,
     organization: OrganizationId,
     agent: Option<AgentId>,
-    span: (Timestamp, Option<Timestamp>),
+    (since, until): (Timestamp, Option<Timestamp>),
     (limit, offset): (i64, i64),
 ) -> Result<Vec<DecisionId>> {
     let all = vault_accesses::table;
+    let span = Span {
+        from: Some(first_id(since)),
+        before: until.map(first_id),
+    };
     let (c, by) = match (db, agent.map(By::agent)) {
         (Db::Sqlite(c), Some(by)) => (c, by),
         (db, _) => {
             let found: Vec<Option<DecisionId>> = each!(db, c => {
-                decided!(all, vault_accesses::id, organization, agent, span)
+                decided!(all, vault_accesses::id, organization, agent, since, span)
                     .order(vault_accesses::id.desc())
                     .limit(limit)
                     .offset(offset)
@@ -212,10 +274,8 @@ pub(crate) fn decisions(
             return Ok(found.into_iter().flatten().collect());
         }
     };
-    let through = index::place(c, organization)?.through;
-    let latest = || {
-        decided!(all, vault_accesses::id, organization, agent, span).filter(vault_accesses::id.gt(through))
-    };
+    let (walked, indexed) = span.split(index::place(c, organization)?.through);
+    let latest = || decided!(all, vault_accesses::id, organization, agent, since, walked);
     let mut found: Vec<Option<DecisionId>> = latest()
         .order(vault_accesses::id.desc())
         .limit(limit)
@@ -223,17 +283,17 @@ pub(crate) fn decisions(
         .select(vault_accesses::decision_id)
         .load(&mut **c)?;
     let rest = limit.saturating_sub(count_of(&found));
-    if rest > 0 {
+    if let Some(span) = indexed.filter(|_| rest > 0) {
         let passed = if offset > 0 && found.is_empty() {
             latest().count().get_result(&mut **c)?
         } else {
             offset
         };
-        let indexed = indexed!(organization, through);
-        let older = decided!(indexed, vault_access_index::id, organization, agent, span)
+        let rows = indexed!(organization);
+        let older = decided!(rows, vault_access_index::id, organization, agent, since, span)
             .order(vault_access_index::id.desc())
             .limit(rest)
-            .offset(offset - passed)
+            .offset(offset.saturating_sub(passed))
             .select(vault_accesses::decision_id);
         found.extend(under!(by, older).load::<Option<DecisionId>>(&mut **c)?);
     }

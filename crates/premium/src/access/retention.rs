@@ -6,11 +6,7 @@ use aim_store::{Db, Result, each};
 use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{
-    index::{self, Indexed},
-    model::AccessId,
-    store::first_id,
-};
+use super::{model::AccessId, store::first_id};
 use crate::schema::{vault_access_hours, vault_accesses};
 
 pub(super) fn retained() -> Vec<Retained> {
@@ -37,22 +33,19 @@ fn is_full(rows: usize, trim: &Trim) -> bool {
 fn trim_accesses(db: &mut Db, trim: &Trim) -> Result<Trimmed> {
     let after = trim.after.as_deref().and_then(|text| Uuid::parse_str(text).ok());
     let after = AccessId::from_uuid(after.unwrap_or(Uuid::nil()));
-    let rows: Vec<Indexed> = each!(db, c => vault_accesses::table
+    let rows: Vec<(AccessId, Option<AgentId>)> = each!(db, c => vault_accesses::table
         .filter(vault_accesses::org_id.eq(trim.organization))
         .filter(vault_accesses::id.gt(after))
         .filter(vault_accesses::id.lt(AccessId::from_uuid(first_id(trim.before))))
         .order(vault_accesses::id)
         .limit(trim.limit)
-        .select((vault_accesses::id, vault_accesses::path, vault_accesses::agent_id))
+        .select((vault_accesses::id, vault_accesses::agent_id))
         .load(c))?;
-    let reached = rows.last().map(|row| row.id.to_string());
-    let more = is_full(rows.len(), trim);
-    let due: Vec<Indexed> = rows
-        .into_iter()
-        .filter(|row| row.agent_id.is_none_or(|agent| !trim.held.contains(&agent)))
+    let due: Vec<AccessId> = rows
+        .iter()
+        .filter(|(_, agent)| agent.is_none_or(|agent| !trim.held.contains(&agent)))
+        .map(|(id, _)| *id)
         .collect();
-    index::trim(db, trim.organization, &due)?;
-    let due: Vec<AccessId> = due.into_iter().map(|row| row.id).collect();
     let changed = each!(db, c => diesel::delete(
             vault_accesses::table
                 .filter(vault_accesses::org_id.eq(trim.organization))
@@ -61,8 +54,8 @@ fn trim_accesses(db: &mut Db, trim: &Trim) -> Result<Trimmed> {
         .execute(c))?;
     Ok(Trimmed {
         changed,
-        reached,
-        more,
+        reached: rows.last().map(|(id, _)| id.to_string()),
+        more: is_full(rows.len(), trim),
     })
 }
 

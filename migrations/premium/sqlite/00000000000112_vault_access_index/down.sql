@@ -1,3 +1,4 @@
+DROP TRIGGER vault_accesses_unindexed;
 DELETE FROM sqlite_stat1 WHERE tbl = 'vault_access_index'
   OR idx IN ('vault_accesses_by_decision_id', 'vault_accesses_by_agent_id_id_denied');
 DROP INDEX vault_accesses_by_decision_id;

@@ -33,7 +33,8 @@ struct Access {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Write(Vec<Access>),
+    /// With whether the batch takes effect: else it comes again to one that knows nothing.
+    Write(Vec<Access>, bool),
     /// What is older than that second goes, but for what an agent under a hold did.
     Trim(u16, Option<u8>),
     /// The follower starts anew.
@@ -62,7 +63,7 @@ fn access() -> impl Strategy<Value = Access> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => vec(access(), 1..8).prop_map(Step::Write),
+        8 => (vec(access(), 1..8), prop::bool::weighted(0.9)).prop_map(|(accesses, takes_effect)| Step::Write(accesses, takes_effect)),
         2 => (0..300_u16, proptest::option::of(0..AGENTS)).prop_map(|(second, held)| Step::Trim(second, held)),
         1 => Just(Step::Restart),
     ]
@@ -96,7 +97,12 @@ impl Case {
         AccessRow {
             org_id: self.organization(access.organization),
             id: Id::from_uuid(id),
-            decision_id: Some(Id::from_uuid(id)),
+            // Some are deliveries, under an id of their own.
+            decision_id: Some(Id::from_uuid(if access.number.is_multiple_of(4) {
+                Uuid::nil()
+            } else {
+                id
+            })),
             path: PATHS[access.path].to_owned(),
             agent_id: access.agent.map(|agent| self.agent(agent)),
             actor: "somebody".to_owned(),
@@ -123,9 +129,24 @@ impl Case {
             let mut indexer = Indexer::new(pace);
             for step in steps {
                 match step {
-                    Step::Write(accesses) => {
+                    Step::Write(accesses, takes_effect) => {
                         let rows: Vec<AccessRow> = accesses.iter().map(|access| self.row(access)).collect();
-                        indexer.write(&self.database.store, &rows).await.unwrap();
+                        let merged = indexer.write(&self.database.store, &rows).await.unwrap();
+                        // Retention may come between the last entries and the effect.
+                        if let (Some(_), Some(access)) = (&merged, accesses.first()) {
+                            self.trim(access.second, access.agent).await;
+                        }
+                        if *takes_effect {
+                            let effect =
+                                move |db: &mut Db| merged.map_or(Ok(()), |merged| merged.take_effect(db));
+                            self.database
+                                .store
+                                .write(Scope::Installation, effect)
+                                .await
+                                .unwrap();
+                        } else {
+                            indexer.forget();
+                        }
                     }
                     Step::Trim(second, held) => self.trim(*second, *held).await,
                     Step::Restart => indexer.forget(),
@@ -208,8 +229,12 @@ impl Case {
                     row.agent_id == Some(agent) && row.outcome == "denied" && row.at >= since
                 });
                 let span = (since, Some(moment(250)));
-                let of_agent =
-                    |row: &&AccessRow| row.agent_id == Some(agent) && row.at >= since && row.at < moment(250);
+                let of_agent = |row: &&AccessRow| {
+                    let is_delivery = row
+                        .decision_id
+                        .is_some_and(|decision| decision.uuid() != row.id.uuid());
+                    row.agent_id == Some(agent) && row.at >= since && row.at < moment(250) && !is_delivery
+                };
                 let expected: Vec<DecisionId> = all
                     .iter()
                     .filter(of_agent)
@@ -295,4 +320,36 @@ fn lists_of_a_secret_and_of_an_agent_are_what_the_table_has_of_them() {
             .count("SELECT count(*) FROM vault_access_indexed WHERE through > zeroblob(16)"),
     );
     assert!(moved > 0, "the index was never used");
+}
+
+/// As an installation has them that is brought up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn accesses_that_were_there_before_are_in_the_index() {
+    let database = TestDatabase::sqlite(vec![COMMUNITY_MIGRATIONS, PREMIUM_MIGRATIONS]).await;
+    database
+        .sql(include_str!(
+            "../../../../../migrations/premium/sqlite/00000000000112_vault_access_index/down.sql"
+        ))
+        .await;
+    let insert =
+        "INSERT INTO vault_accesses (org_id, id, path, agent_id, actor, at, outcome, reasons, leaf_index)
+         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300)
+         SELECT CAST(printf('%016d', n % 2) AS BLOB), CAST(printf('%016d', n) AS BLOB), 'payments/' || (n % 7),
+           iif(n % 5 = 0, NULL, CAST(printf('%016d', n % 3) AS BLOB)), 'somebody', n, 'approved', '[]', n FROM numbers";
+    database.sql(insert).await;
+    database
+        .sql(include_str!(
+            "../../../../../migrations/premium/sqlite/00000000000112_vault_access_index/up.sql"
+        ))
+        .await;
+    for (count, expected) in [
+        ("SELECT count(*) FROM vault_access_index WHERE kind = 0", 300),
+        ("SELECT count(*) FROM vault_access_index WHERE kind = 1", 240),
+        ("SELECT count(*) FROM vault_access_index i JOIN vault_accesses a ON a.org_id = i.org_id AND a.id = i.id
+          AND i.key = iif(i.kind = 0, CAST(a.path AS BLOB), a.agent_id)", 540),
+        ("SELECT count(*) FROM vault_access_indexed d WHERE through =
+          (SELECT max(id) FROM vault_accesses a WHERE a.org_id = d.org_id)", 2),
+    ] {
+        assert_eq!(database.count(count).await, expected, "{count}");
+    }
 }
