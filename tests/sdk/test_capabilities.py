@@ -1,5 +1,7 @@
 """Asking for capabilities through the SDK, and that nothing an agent says gives it any."""
 
+import contextlib
+
 import pytest
 from aim_sdk.exceptions import ActionDeniedError, VerificationError
 
@@ -72,10 +74,13 @@ def test_a_rejected_registration_is_not_asked_for_again_by_itself(manager, clien
     assert client.request_capability("db:write", REASON)["status"] == "pending"
 
 
-def test_what_is_no_capability_is_refused_by_name(client):
+def test_what_is_no_capability_is_refused_by_name(manager, client):
     answers = answers_of(client)
-    with pytest.raises(VerificationError):
+    # Any text of an error with "404" or "409" in it is taken by the SDK for that status. The text names the URL, and an
+    # agent's id may have these digits: then the SDK does not raise. So what the server answered is what counts here.
+    with contextlib.suppress(VerificationError):
         client.register_capability("not a capability!")
     (answer,) = answers
     assert answer.status_code == 422
     assert answer.json()["field"] == "capabilityType"
+    assert manager.requests(client.agent_id) == []
