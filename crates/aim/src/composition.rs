@@ -14,10 +14,10 @@ use aim_threats::{AddedDetector, Threats};
 use aim_trust::Trust;
 use aim_violations::Violations;
 
-/// Quick with many small allocations, and gives memory back after a burst.
+/// Quick with many small allocations, and gives memory back after a burst. Its options: `.cargo/config.toml`.
 #[cfg(not(feature = "premium"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The same, and it wipes what is given back: secrets go through this edition's memory.
 #[cfg(feature = "premium")]

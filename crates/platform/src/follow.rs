@@ -22,8 +22,8 @@ use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use crate::Kernel;
 
-/// The most records that a follower is given at once.
-const BATCH: i64 = 4_000;
+/// The most records that a follower is given at once: larger batches would not be quicker, and take memory.
+const BATCH: i64 = 1_000;
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it is looked at while it grows fast: larger batches touch the row of an agent or an hour less often.
@@ -116,8 +116,8 @@ pub(crate) fn records_count(db: &mut Db) -> aim_store::Result<i64> {
 /// but for details that are erased; a follower may still be given what was erased a moment ago.
 type Shelf = Arc<Mutex<VecDeque<Arc<[Record]>>>>;
 
-/// How many batches are kept for the others.
-const SHELF: usize = 2;
+/// How many batches are kept for the others: what the log grows by in a busy look.
+const SHELF: usize = 4;
 
 /// Runs the followers of this node.
 #[derive(Clone)]

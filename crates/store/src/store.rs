@@ -99,11 +99,11 @@ impl Store {
         }
         // SQLite gives its log the mode of the database: both hold what is for the owner's eyes only.
         crate::backup::make_private(Path::new(path))?;
-        // 8 MB of pages: 16 were no quicker, and 2 were slower (docs/BENCHMARKS.md).
+        // 4 MB of pages: 8 and 16 were no quicker, and 2 were slower (docs/BENCHMARKS.md).
         let mut writing = Db::open_sqlite(
             path,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA foreign_keys = ON; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY; \
+             PRAGMA foreign_keys = ON; PRAGMA cache_size = -4000; PRAGMA temp_store = MEMORY; \
              PRAGMA wal_autocheckpoint = 32000; PRAGMA journal_size_limit = 134217728;",
         )?;
         migrate::migrate(&mut writing, migrations)?;
@@ -115,7 +115,7 @@ impl Store {
         let open = move || {
             Db::open_sqlite(
                 &path,
-                "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA cache_size = -2000; \
+                "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA cache_size = -512; \
                  PRAGMA temp_store = MEMORY;",
             )
         };

@@ -23,10 +23,13 @@ pub(super) const CHANGES: [&str; 6] = [
 /// For how long a confirmation counts: a change through another node is not noted here.
 const COUNTS_FOR: Duration = Duration::from_secs(10);
 
+/// How many confirmations are kept, at some 300 bytes each.
+const KEPT: u64 = 8_192;
+
 /// Changes that the log confirmed, so that it is not asked at each read.
 static CONFIRMED: LazyLock<Cache<SecretId, i64>> = LazyLock::new(|| {
     Cache::builder()
-        .max_capacity(20_000)
+        .max_capacity(KEPT)
         .time_to_live(COUNTS_FOR)
         .build()
 });
@@ -60,10 +63,14 @@ pub(super) fn newer_in_the_log(
     if CONFIRMED.get(&secret) == Some(changes) {
         return Ok(None);
     }
-    ask_the_log(db, organization, secret, changes)
+    let asked = ask(db, organization, secret, changes)?;
+    if asked == Answer::Confirmed {
+        CONFIRMED.insert(secret, changes);
+    }
+    Ok(asked.newer())
 }
 
-/// [`newer_in_the_log`], whatever was confirmed before.
+/// [`newer_in_the_log`], whatever was confirmed before, and without keeping that it was confirmed.
 ///
 /// # Errors
 /// The database's.
@@ -73,16 +80,48 @@ pub(super) fn ask_the_log(
     secret: SecretId,
     changes: i64,
 ) -> aim_store::Result<Option<i64>> {
+    Ok(ask(db, organization, secret, changes)?.newer())
+}
+
+/// What the log says of rows.
+#[derive(PartialEq, Eq)]
+enum Answer {
+    /// It has no later change.
+    Confirmed,
+    /// They were changed between the two statements, and are as the log has it by now.
+    Overtaken,
+    /// It has this later change.
+    Newer(i64),
+}
+
+impl Answer {
+    const fn newer(self) -> Option<i64> {
+        match self {
+            Self::Newer(noted) => Some(noted),
+            Self::Confirmed | Self::Overtaken => None,
+        }
+    }
+}
+
+fn ask(
+    db: &mut Db,
+    organization: OrganizationId,
+    secret: SecretId,
+    changes: i64,
+) -> aim_store::Result<Answer> {
     let noted = store::last_change(db, organization, secret)?
         .and_then(|leaf| serde_json::from_str::<Leaf>(&leaf).ok())
         .map(|leaf| leaf.facts.changes);
-    if let Some(noted) = noted.filter(|noted| *noted > changes) {
-        // On PostgreSQL somebody may have changed it between the two statements.
-        let present = store::changes(db, organization, secret)?;
-        return Ok(present.is_none_or(|present| present < noted).then_some(noted));
-    }
-    CONFIRMED.insert(secret, changes);
-    Ok(None)
+    let Some(noted) = noted.filter(|noted| *noted > changes) else {
+        return Ok(Answer::Confirmed);
+    };
+    // On PostgreSQL somebody may have changed it between the two statements.
+    let present = store::changes(db, organization, secret)?;
+    Ok(if present.is_none_or(|present| present < noted) {
+        Answer::Newer(noted)
+    } else {
+        Answer::Overtaken
+    })
 }
 
 /// The refusal of rows that are older than the log.

@@ -3,9 +3,10 @@
 //! else SQLite tells. On PostgreSQL nothing is kept here.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,11 +18,13 @@ use moka::sync::Cache;
 use super::{model::SecretId, path::SecretPath, reads::Found};
 
 /// The most bytes that are kept, counted roughly.
-const KEPT: u64 = 8 * 1024 * 1024;
+const KEPT: u64 = 10 * 1024 * 1024;
 /// A larger secret is looked up each time: there would be room for few.
 const LARGEST: usize = 16 * 1024;
-/// What an entry takes beside what differs from secret to secret.
-const OVERHEAD: usize = 800;
+/// How many keys are remembered as having been looked up, whether or not they are kept.
+const SIGHTS: u64 = 32_768;
+/// What an entry takes beside what differs from secret to secret, with what the cache needs for it.
+const OVERHEAD: usize = 1_100;
 /// For how long what is known counts, should the file have been changed past SQLite.
 const COUNTS_FOR: Duration = Duration::from_secs(10);
 
@@ -70,9 +73,40 @@ impl Moment {
 /// A secret's path in its organisation, and the version that is asked for; none: the newest.
 pub(super) type Key = (OrganizationId, SecretPath, Option<i64>);
 
+/// Which keys were looked up lately, by marks in places that they share: what is looked up for the first time in a while is not
+/// kept, or a walk through a million secrets would fill the memory with what nobody asks for again. To forget one, or to take it for
+/// another, only makes a difference in speed.
+struct Sights {
+    marks: Box<[AtomicU32]>,
+    hasher: RandomState,
+}
+
+impl Default for Sights {
+    fn default() -> Self {
+        Self {
+            marks: (0..SIGHTS).map(|_| AtomicU32::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Sights {
+    /// Notes that a key was looked up, and tells whether it had been not long before.
+    fn again(&self, key: &Key) -> bool {
+        let hash = self.hasher.hash_one(key);
+        let place = usize::try_from(hash % SIGHTS).unwrap_or_default();
+        let seen = u32::try_from(hash >> 32).unwrap_or_default();
+        let mark = self.marks.get(place);
+        mark.is_some_and(|mark| mark.swap(seen, Ordering::Relaxed) == seen)
+    }
+}
+
 /// The secrets that are known; clones share them.
 #[derive(Clone)]
-pub(super) struct KnownSecrets(Cache<Key, (Moment, Arc<Found>)>);
+pub(super) struct KnownSecrets {
+    kept: Cache<Key, (Moment, Arc<Found>)>,
+    sights: Arc<Sights>,
+}
 
 impl Default for KnownSecrets {
     fn default() -> Self {
@@ -83,14 +117,17 @@ impl Default for KnownSecrets {
             })
             .time_to_live(COUNTS_FOR)
             .build();
-        Self(kept)
+        Self {
+            kept,
+            sights: Arc::default(),
+        }
     }
 }
 
 impl KnownSecrets {
     /// What a transaction would find now, if nothing has changed since it was found. The vault was not sealed then, and is not now.
     pub(super) fn get(&self, db: &Db, key: &Key) -> Option<Arc<Found>> {
-        let (moment, found) = self.0.get(key)?;
+        let (moment, found) = self.kept.get(key)?;
         (Moment::of(db, found.stored.row.id) == Some(moment)).then_some(found)
     }
 
@@ -98,14 +135,14 @@ impl KnownSecrets {
     pub(super) fn keep(&self, key: Key, moment: Moment, found: Arc<Found>) {
         // What was changed meanwhile would only lie there.
         let is_present = changes_of(found.stored.row.id).load(Ordering::Relaxed) == moment.secret;
-        if is_present && found.size() <= LARGEST {
-            self.0.insert(key, (moment, found));
+        if is_present && found.size() <= LARGEST && self.sights.again(&key) {
+            self.kept.insert(key, (moment, found));
         }
     }
 
     /// Keeps it no longer. Its memory is given back when the cache is tidied, as soon as it is used again.
     pub(super) fn forget(&self, key: &Key) {
-        self.0.invalidate(key);
+        self.kept.invalidate(key);
     }
 }
 
@@ -142,7 +179,10 @@ mod tests {
 
     async fn keep(database: &TestDatabase, known: &KnownSecrets) {
         let (_, moment) = asked(database, known).await;
-        known.keep(key(), moment, Arc::new(Found::of(secret(SECRET), 100)));
+        // What was looked up once is not kept, and may have been looked up before.
+        for _ in 0..2 {
+            known.keep(key(), moment, Arc::new(Found::of(secret(SECRET), 100)));
+        }
         assert!(asked(database, known).await.0);
     }
 
@@ -151,6 +191,9 @@ mod tests {
     async fn what_is_known_counts_until_anybody_changes_it() {
         let database = TestDatabase::sqlite(vec![COMMUNITY_MIGRATIONS, PREMIUM_MIGRATIONS]).await;
         let known = KnownSecrets::default();
+        let (_, moment) = asked(&database, &known).await;
+        known.keep(key(), moment, Arc::new(Found::of(secret(SECRET), 100)));
+        assert!(!asked(&database, &known).await.0);
         keep(&database, &known).await;
         // A change that shares no number with it.
         changed(secret(SECRET + 1));
@@ -189,6 +232,6 @@ mod tests {
         assert!(!asked(&database, &known).await.0);
         changed(secret(SECRET));
         known.keep(key(), moment, Arc::new(Found::of(secret(SECRET), 100)));
-        assert!(known.0.get(&key()).is_none());
+        assert!(known.kept.get(&key()).is_none());
     }
 }
