@@ -22,7 +22,7 @@ use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use crate::Kernel;
 
-/// The most records that a follower is given at once: larger batches would not be quicker, and take memory.
+/// The most records that a follower is given at once. A record in memory takes about 1.3 KB.
 const BATCH: i64 = 1_000;
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -116,8 +116,9 @@ pub(crate) fn records_count(db: &mut Db) -> aim_store::Result<i64> {
 /// but for details that are erased; a follower may still be given what was erased a moment ago.
 type Shelf = Arc<Mutex<VecDeque<Arc<[Record]>>>>;
 
-/// How many batches are kept for the others: what the log grows by in a busy look.
-const SHELF: usize = 4;
+/// How many batches are kept for the others: more than the log grows by in a busy look, or those who come last would find the first
+/// of them gone, and read all of it anew.
+const SHELF: usize = 6;
 
 /// Runs the followers of this node.
 #[derive(Clone)]

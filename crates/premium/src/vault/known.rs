@@ -73,9 +73,9 @@ impl Moment {
 /// A secret's path in its organisation, and the version that is asked for; none: the newest.
 pub(super) type Key = (OrganizationId, SecretPath, Option<i64>);
 
-/// Which keys were looked up lately, by marks in places that they share: what is looked up for the first time in a while is not
-/// kept, or a walk through a million secrets would fill the memory with what nobody asks for again. To forget one, or to take it for
-/// another, only makes a difference in speed.
+/// Which keys were looked up before, by marks in places that they share, each of which has the latest: what is looked up for the first
+/// time is not kept, or a walk through a million secrets would fill the memory with what nobody asks for again. To forget one, or to
+/// take it for another, only makes a difference in speed.
 struct Sights {
     marks: Box<[AtomicU32]>,
     hasher: RandomState,
@@ -91,7 +91,7 @@ impl Default for Sights {
 }
 
 impl Sights {
-    /// Notes that a key was looked up, and tells whether it had been not long before.
+    /// Notes that a key was looked up, and tells whether it was the latest at its place already.
     fn again(&self, key: &Key) -> bool {
         let hash = self.hasher.hash_one(key);
         let place = usize::try_from(hash % SIGHTS).unwrap_or_default();

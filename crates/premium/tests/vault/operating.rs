@@ -38,7 +38,10 @@ async fn a_sealed_vault_answers_nobody_on_any_node_until_it_is_unsealed() {
         );
         bed.put("payments/key", "v").await;
         let other = bed.restarted();
-        assert_eq!(value(&bed, &other).await.as_deref(), Ok("v"));
+        // On SQLite the other node knows it from the second read on.
+        for _ in 0..2 {
+            assert_eq!(value(&bed, &other).await.as_deref(), Ok("v"));
+        }
 
         let status = bed.vault.seal(&ctx).await.unwrap();
         assert_eq!((status.state.as_str(), status.root_key_id), ("sealed", None));

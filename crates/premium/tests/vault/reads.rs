@@ -302,8 +302,11 @@ async fn an_expired_secret_is_not_handed_over() {
         let end = bed.kernel.now() + TimeDelta::minutes(5);
         let body = json!({"kind": "api_key", "fields": {"value": "v"}, "expires_at": end});
         bed.try_put("payments/key", wish_of(body)).await.unwrap();
-        let read = bed.read("payments/key").await.unwrap();
-        assert_eq!(read.reply.secret.unwrap().expires_at, Some(end));
+        // On SQLite it is known from the second read on.
+        for _ in 0..2 {
+            let read = bed.read("payments/key").await.unwrap();
+            assert_eq!(read.reply.secret.unwrap().expires_at, Some(end));
+        }
         bed.clock.advance(TimeDelta::minutes(5));
         let error = bed.read("payments/key").await.unwrap_err();
         assert!(
