@@ -176,21 +176,29 @@ def reads_load(folder):
     server = Server(folder / "vault").init().start()
     line, count = write_secrets(server, 0, 1)
     sealed_reads(server, folder, count, f"sealed reads of {count} secrets, SQLite FULL")
-    note("memory after these reads", f"{server.memory():.0f} MB")
+    note("memory after these reads", two_readings(server))
     line, count = write_secrets(server, count, SECONDS)
     note("secrets written, SQLite FULL", line)
     while count < most:
         line, count = write_secrets(server, count, 60)
     note(f"secrets written with {count} there", line)
+    note(f"memory after {count} secrets were written", two_readings(server))
     server.stop()
     server.start()
     note(f"cold start with {count} secrets", f"{server.ready_in * 1000:.0f} ms")
     server.get("/api/v1/vault/secrets?limit=100").read()
     note(f"idle memory with {count} secrets", f"{server.memory():.0f} MB")
     sealed_reads(server, folder, count, f"sealed reads of {count} secrets, SQLite FULL")
-    note(f"memory after reads of {count} secrets", f"{server.memory():.0f} MB")
+    note(f"memory after reads of {count} secrets", two_readings(server))
     rotation(server, folder, count)
     server.stop()
+
+
+def two_readings(server):
+    """The memory at once, with how much of it is mapped from files, and ten seconds later."""
+    at_once, mapped = server.memory(), server.memory("RssFile")
+    time.sleep(10)
+    return f"{at_once:.0f} MB at once ({mapped:.0f} of them files), {server.memory():.0f} MB ten seconds later"
 
 
 def rotation(server, folder, count):
