@@ -8,6 +8,7 @@ what="${1:-all}"
 work="$(mktemp -d /tmp/aim-tests.XXXXXX)"
 postgres_bin=""
 postgres_user=""
+postgres_port=""
 
 say() { printf '== %s\n' "$*"; }
 
@@ -103,16 +104,25 @@ start_postgres() {
     port="$(free_port)"
     if as_postgres "$postgres_bin/pg_ctl" -D "$work/pg" -l "$work/pg/server.log" -w -t 60 start -o \
       "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 \
-       -c fsync=off -c synchronous_commit=off -c full_page_writes=off" >/dev/null; then
+       -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+       -c wal_level=minimal -c max_wal_senders=0 -c min_wal_size=32MB -c max_wal_size=128MB" >/dev/null; then
       break
     fi
     [ "$attempt" -lt 5 ] || { cat "$work/pg/server.log" >&2; return 1; }
   done
+  postgres_port="$port"
   # AIM's own role is no superuser: row-level security holds for it.
   PGPASSWORD="$password" "$postgres_bin/psql" -qX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres \
     -d postgres -c "CREATE ROLE aim LOGIN CREATEDB PASSWORD '$password'" -c "CREATE DATABASE aim OWNER aim"
   export AIM_TEST_POSTGRES_URL="postgres://aim:$password@127.0.0.1:$port/aim"
   say "PostgreSQL: $("$postgres_bin/postgres" --version | head -n 1), port $port"
+}
+
+# Hundreds of tests have left a database each, of some 10 MB.
+forget_databases() {
+  local sql=(env PGPASSWORD="$(cat "$work/password")" "$postgres_bin/psql" -qAtX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$postgres_port" -U postgres -d postgres)
+  "${sql[@]}" -c "SELECT format('DROP DATABASE %I WITH (FORCE);', datname) FROM pg_database
+    WHERE datname NOT IN ('aim', 'postgres') AND NOT datistemplate" | "${sql[@]}"
 }
 
 # Chromium with its driver, from Debian's packages. The tests start and stop the driver themselves.
@@ -167,10 +177,12 @@ run_tests() {
   say "tests, community, on SQLite and PostgreSQL"
   cargo test --locked --workspace --exclude aim-premium
   keep community
+  forget_databases
   need_venv
   say "tests, premium, on SQLite and PostgreSQL"
   tests/kms/run.sh cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium
   keep premium
+  forget_databases
   say "the vault, killed at every step"
   # The same packages as before, so that few are built anew.
   cargo test --locked -p aim -p aim-premium -p aim-tests --features aim/premium,aim-tests/premium,aim-premium/fail-points --test vault crash

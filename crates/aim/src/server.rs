@@ -22,8 +22,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long requests that have begun may take once the server is told to stop, in seconds.
 const DRAINING: u64 = 30;
-/// How often limits and metrics are trimmed.
-const TIDY: Duration = Duration::from_secs(10);
+/// How often limits, metrics and what modules keep in memory are trimmed.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// Everything an application is made of; cloning is cheap.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -24,12 +24,8 @@ use crate::Kernel;
 
 /// The most records that a follower is given at once. A record in memory takes about 1.3 KB.
 const BATCH: i64 = 1_000;
-/// How often the log is looked at.
+/// How often the log is looked at: as it grows at the most, that is after two or three batches.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often it is looked at while it grows fast: larger batches touch the row of an agent or an hour less often.
-const BUSY_LOOK: Duration = Duration::from_millis(500);
-/// How many records a look finds while the log grows fast.
-const BUSY: usize = 500;
 /// For how long a place that moved without effects may stay in memory alone.
 const UNSTORED: TimeDelta = TimeDelta::seconds(10);
 /// How long a node keeps a follower that it does not prolong.
@@ -111,21 +107,62 @@ pub(crate) fn records_count(db: &mut Db) -> aim_store::Result<i64> {
     Ok(each!(db, c => audit_head::table.find(1).select(audit_head::size).get_result(c))?)
 }
 
-/// The batches that were read last. The followers of a node go on at nearly the same place, so what one of
-/// them read serves the others: the log is read about once, however many follow it. Records never change,
-/// but for details that are erased; a follower may still be given what was erased a moment ago.
-type Shelf = Arc<Mutex<VecDeque<Arc<[Record]>>>>;
+/// The batches that were read last and that somebody has yet to see. The followers of a node go on at nearly the same place, so what
+/// one of them read serves the others: the log is read about once, however many follow it. Records never change, but for details that
+/// are erased; a follower may still be given what was erased a moment ago.
+#[derive(Default)]
+struct Shelf {
+    batches: VecDeque<Arc<[Record]>>,
+    /// Where each follower of this node reads next, by its index; none for those that another node has.
+    places: Vec<Option<i64>>,
+}
 
-/// How many batches are kept for the others: more than the log grows by in a busy look, or those who come last would find the first
-/// of them gone, and read all of it anew.
-const SHELF: usize = 6;
+/// The most batches that are kept for the others: more than the log grows by between two looks, or those who come last would find
+/// the first of them gone, and read all of it anew.
+const SHELF: usize = 4;
+
+impl Shelf {
+    /// The batch that has the record `from`, if somebody has read it just now.
+    fn kept(&self, from: i64) -> Option<&Arc<[Record]>> {
+        self.batches.iter().find(|batch| {
+            batch
+                .first()
+                .zip(batch.last())
+                .is_some_and(|(first, last)| (first.leaf_index..=last.leaf_index).contains(&from))
+        })
+    }
+
+    fn put(&mut self, batch: Arc<[Record]>) {
+        self.batches.push_back(batch);
+        while self.batches.len() > SHELF {
+            self.batches.pop_front();
+        }
+    }
+
+    /// Notes where a follower reads next, and lets go of what everybody has seen.
+    fn note(&mut self, follower: usize, next: Option<i64>) {
+        if self.places.len() <= follower {
+            self.places.resize(follower + 1, None);
+        }
+        if let Some(place) = self.places.get_mut(follower) {
+            *place = next;
+        }
+        let first = self.places.iter().flatten().min().copied();
+        self.batches.retain(|batch| {
+            batch
+                .last()
+                .zip(first)
+                .is_some_and(|(last, first)| last.leaf_index >= first)
+        });
+    }
+}
 
 /// Runs the followers of this node.
 #[derive(Clone)]
 pub struct FollowRunner {
     kernel: Kernel,
     followers: Arc<[Follower]>,
-    shelf: Shelf,
+    shelf: Arc<Mutex<Shelf>>,
 }
 
 /// One follower as this node sees it.
@@ -152,10 +189,10 @@ fn part_of(batch: &Arc<[Record]>, from: i64, most: usize) -> Arc<[Record]> {
 enum Found {
     /// The log ends here, or another node follows.
     Nothing,
-    /// That many records, and there may be more to read at once.
-    More(usize),
-    /// That many records, up to the end.
-    Last(usize),
+    /// Records, and there may be more to read at once.
+    More,
+    /// Records, up to the end.
+    Last,
 }
 
 impl FollowRunner {
@@ -171,7 +208,8 @@ impl FollowRunner {
 
     /// The records from `from` on, at most `most` and at most a batch of them; none when the log ends there.
     async fn batch_from(&self, from: i64, most: usize) -> Result<Option<Arc<[Record]>>> {
-        if let Some(kept) = self.kept(from) {
+        let kept = self.shelf().kept(from).cloned();
+        if let Some(kept) = kept {
             return Ok(Some(part_of(&kept, from, most)));
         }
         let read = self
@@ -183,27 +221,12 @@ impl FollowRunner {
             return Ok(None);
         }
         let batch: Arc<[Record]> = read.into();
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.push_back(Arc::clone(&batch));
-        while shelf.len() > SHELF {
-            shelf.pop_front();
-        }
+        self.shelf().put(Arc::clone(&batch));
         Ok(Some(part_of(&batch, from, most)))
     }
 
-    /// The batch that has the record `from`, if somebody has read it just now.
-    fn kept(&self, from: i64) -> Option<Arc<[Record]>> {
-        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = |batch: &Arc<[Record]>| {
-            batch
-                .first()
-                .map(|first| first.leaf_index)
-                .zip(batch.last().map(|last| last.leaf_index))
-        };
-        shelf
-            .iter()
-            .find(|batch| ends(batch).is_some_and(|(first, last)| (first..=last).contains(&from)))
-            .cloned()
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes sure each follower has its row.
@@ -232,7 +255,7 @@ impl FollowRunner {
     pub async fn catch_up(&self) -> Result<()> {
         for follower in self.followers.iter() {
             let mut held = None;
-            while let Found::More(_) | Found::Last(_) = self.step(follower, &mut held).await? {}
+            while let Found::More | Found::Last = self.step(follower, &mut held).await? {}
             if let Some(place) = held.as_mut() {
                 self.store_place(follower, place).await?;
             }
@@ -277,18 +300,15 @@ impl FollowRunner {
         let mut held = None;
         let mut failing = false;
         loop {
-            let mut found = 0;
             loop {
-                match self.step(follower, &mut held).await {
+                let step = self.step(follower, &mut held).await;
+                self.shelf().note(index, held.as_ref().map(|place| place.next));
+                match step {
                     Ok(step) => {
                         failing = false;
                         match step {
-                            Found::More(records) => found += records,
-                            Found::Last(records) => {
-                                found += records;
-                                break;
-                            }
-                            Found::Nothing => break,
+                            Found::More => {}
+                            Found::Last | Found::Nothing => break,
                         }
                     }
                     Err(error) => {
@@ -305,7 +325,7 @@ impl FollowRunner {
                     }
                 }
             }
-            tokio::time::sleep(if found < BUSY { LOOK } else { BUSY_LOOK }).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -359,21 +379,16 @@ impl FollowRunner {
             return Ok(Found::Nothing);
         };
         let to = records.last().map_or(place.next, |last| last.leaf_index + 1);
-        let count = records.len();
-        let full = count >= usize::try_from(BATCH).unwrap_or(0).min(follower.at_most);
+        let full = records.len() >= usize::try_from(BATCH).unwrap_or(0).min(follower.at_most);
         let found = |more: bool| {
-            if more {
-                Found::More(count)
-            } else {
-                Found::Last(count)
-            }
+            if more { Found::More } else { Found::Last }
         };
         let Some(effect) = (follower.consider)(now, records).await? else {
             place.next = to;
             if place.stored_at + UNSTORED <= now {
                 self.store_place(follower, place).await?;
             }
-            return Ok(found(full || self.kept(to).is_some()));
+            return Ok(found(full || self.shelf().kept(to).is_some()));
         };
         let (from, effect) = (place.stored, Mutex::new(effect));
         let moved = store
@@ -392,6 +407,86 @@ impl FollowRunner {
             return Ok(Found::Nothing);
         }
         (place.next, place.stored, place.stored_at) = (to, to, now);
-        Ok(found(full || self.kept(to).is_some()))
+        Ok(found(full || self.shelf().kept(to).is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Record, SHELF, Shelf};
+    use aim_core::{Id, Timestamp};
+    use chrono::DateTime;
+    use std::{ops::Range, sync::Arc};
+
+    fn batch(places: Range<i64>) -> Arc<[Record]> {
+        let now = Timestamp::new(DateTime::UNIX_EPOCH);
+        places
+            .map(|leaf_index| Record {
+                leaf_index,
+                org_id: Id::generate(now),
+                id: Id::generate(now),
+                created_at: now,
+                kind: String::new(),
+                action: String::new(),
+                actor_kind: String::new(),
+                actor_id: None,
+                agent_id: None,
+                target_kind: String::new(),
+                target_id: None,
+                outcome: String::new(),
+                leaf: String::new(),
+                leaf_hash: Vec::new(),
+                link: Vec::new(),
+                details: None,
+                salt: None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_was_read_is_there_for_the_others_until_the_last_has_seen_it() {
+        let mut shelf = Shelf::default();
+        for follower in 0..3 {
+            shelf.note(follower, Some(10));
+        }
+        shelf.put(batch(10..15));
+        shelf.note(0, Some(15));
+        assert_eq!(shelf.kept(12).map(|batch| batch.len()), Some(5));
+        shelf.put(batch(15..18));
+        shelf.note(0, Some(18));
+        shelf.note(1, Some(14));
+        assert!(shelf.kept(14).is_some(), "the one that reads last");
+        shelf.note(2, Some(15));
+        assert!(shelf.kept(14).is_some(), "the one that stopped amid a batch");
+        shelf.note(1, Some(18));
+        assert!(shelf.kept(14).is_none());
+        assert!(shelf.kept(15).is_some());
+        shelf.note(2, Some(18));
+        assert!(shelf.batches.is_empty());
+    }
+
+    #[test]
+    fn a_follower_that_another_node_has_holds_nothing_up() {
+        let mut shelf = Shelf::default();
+        shelf.note(0, Some(0));
+        shelf.note(1, Some(0));
+        shelf.put(batch(0..4));
+        shelf.note(0, Some(4));
+        assert!(shelf.kept(0).is_some());
+        shelf.note(1, None);
+        assert!(shelf.kept(0).is_none());
+    }
+
+    #[test]
+    fn for_one_that_lags_behind_only_so_many_are_kept() {
+        let mut shelf = Shelf::default();
+        shelf.note(0, Some(0));
+        for start in 0..10 {
+            shelf.put(batch(start..start + 1));
+            shelf.note(1, Some(start + 1));
+        }
+        assert_eq!(shelf.batches.len(), SHELF);
+        assert!(shelf.kept(0).is_none());
+        assert!(shelf.kept(9).is_some());
     }
 }

@@ -33,6 +33,10 @@ pub trait Module: Send + Sync + 'static {
         &[]
     }
 
+    /// Lets go of what it keeps in memory and has become too old to count. Called every few seconds on each node; what is used anew
+    /// may do so by itself, but nothing does once nobody asks any more.
+    fn tidy(&self) {}
+
     /// Work it does in the background, once however many nodes there are.
     fn jobs(&self) -> Vec<Job> {
         Vec::new()

@@ -22,7 +22,7 @@ use actix_web::{
 };
 use aim_core::{Actor, Code, Ctx, Error, OrganizationId, Result, id::uuid_at};
 use aim_store::Scope;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -57,6 +57,13 @@ pub struct OpenApiDocument(pub Arc<str>);
 /// The row that `/health/ready` writes to.
 pub(crate) const PROBE: &str = "health.probe";
 
+/// The upper ends of the buckets of durations, in seconds.
+const SECONDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// The upper ends of the buckets of numbers of things.
+const SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
 /// The shell's own state, shared by all workers.
 pub struct Shell {
     modules: Vec<Arc<dyn Module>>,
@@ -68,10 +75,28 @@ pub struct Shell {
     carries_secrets: bool,
 }
 
+/// Distributions are counted in fixed buckets: those of several nodes can be added up, which no quantile can, and each takes a few
+/// hundred bytes.
+fn recorder() -> PrometheusRecorder {
+    let with_buckets = || {
+        PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+            .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)
+    };
+    match with_buckets() {
+        Ok(builder) => builder,
+        Err(error) => {
+            tracing::warn!(%error, "distributions are measured in quantiles");
+            PrometheusBuilder::new()
+        }
+    }
+    .build_recorder()
+}
+
 fn metrics_handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = recorder();
         let handle = recorder.handle();
         // A recorder that another library installed first keeps its place; then ours stays empty.
         let _ = metrics::set_global_recorder(recorder);
@@ -104,8 +129,9 @@ impl Shell {
         &self.console
     }
 
-    /// Writes out and trims what metrics and limiters keep; called now and then.
+    /// Writes out and trims what metrics, limiters and modules keep; called every few seconds.
     pub fn tidy(&self) {
+        self.modules.iter().for_each(|module| module.tidy());
         self.metrics.run_upkeep();
         self.callers.tidy();
         self.anonymous.tidy();

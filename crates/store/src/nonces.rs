@@ -53,8 +53,9 @@ pub(crate) struct Known {
     read: i64,
     /// Whether the log was looked at in this transaction.
     is_current: bool,
-    /// By when they end: the hash of a nonce, and its row. One whose place is taken by another stands in the next.
-    spans: BTreeMap<i64, HashMap<u64, i64>>,
+    /// By when they end: the hash of a nonce, and the lower half of its row's number. One whose place is taken by another stands in
+    /// the next; whoever meets another's row sees that it is another's.
+    spans: BTreeMap<i64, HashMap<u32, u32>>,
 }
 
 impl Known {
@@ -73,36 +74,46 @@ impl Known {
         self.last = mark.max(self.read);
     }
 
-    fn hash(&self, organization: OrganizationId, digest: &[u8]) -> u64 {
-        self.hasher.hash_one((organization.uuid().as_bytes(), digest))
+    fn hash(&self, organization: OrganizationId, digest: &[u8]) -> u32 {
+        lower_half(self.hasher.hash_one((organization.uuid().as_bytes(), digest)))
     }
 
-    fn add(&mut self, hash: u64, id: i64, expires_at: Timestamp) {
+    fn add(&mut self, hash: u32, id: i64, expires_at: Timestamp) {
         let span = self.spans.entry(span_of(expires_at)).or_default();
         let mut place = hash;
         while span.contains_key(&place) {
             place = place.wrapping_add(1);
         }
-        span.insert(place, id);
+        span.insert(place, lower_half(id.cast_unsigned()));
         self.last = id;
     }
 
     /// The rows in which a nonce with this hash may stand.
-    fn candidates(&self, hash: u64) -> Vec<i64> {
+    fn candidates(&self, hash: u32) -> Vec<i64> {
         let mut rows = Vec::new();
         for span in self.spans.values() {
             let mut place = hash;
             while let Some(row) = span.get(&place) {
-                rows.push(*row);
+                rows.push(self.whole(*row));
                 place = place.wrapping_add(1);
             }
         }
         rows
     }
 
+    /// The last row up to the present one whose number ends in this half: what is kept is of the last few minutes.
+    fn whole(&self, half: u32) -> i64 {
+        self.last - (self.last - i64::from(half)).rem_euclid(1 << u32::BITS)
+    }
+
     fn forget(&mut self, before: Timestamp) {
         self.spans = self.spans.split_off(&span_of(before));
     }
+}
+
+/// The lowest 32 bits.
+fn lower_half(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 fn span_of(moment: Timestamp) -> i64 {

@@ -40,6 +40,11 @@ pub(super) fn note(secret: SecretId, changes: i64) {
     CONFIRMED.insert(secret, changes);
 }
 
+/// Gives back the memory of confirmations that count no more.
+pub(super) fn tidy() {
+    CONFIRMED.run_pending_tasks();
+}
+
 #[derive(Deserialize)]
 struct Leaf {
     facts: Facts,

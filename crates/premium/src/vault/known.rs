@@ -144,6 +144,11 @@ impl KnownSecrets {
     pub(super) fn forget(&self, key: &Key) {
         self.kept.invalidate(key);
     }
+
+    /// Gives back the memory of what counts no more.
+    pub(super) fn tidy(&self) {
+        self.kept.run_pending_tasks();
+    }
 }
 
 #[cfg(test)]

@@ -117,6 +117,10 @@ impl Module for Vault {
         permission::SECRETS
     }
 
+    fn tidy(&self) {
+        self.service.tidy();
+    }
+
     fn jobs(&self) -> Vec<Job> {
         vec![rotation::job(&self.service), refresh::job(&self.service)]
     }

@@ -69,6 +69,12 @@ impl VaultService {
         }
     }
 
+    /// Gives back the memory of what was kept and counts no more.
+    pub(super) fn tidy(&self) {
+        self.known.tidy();
+        age::tidy();
+    }
+
     /// Reads that were decided just now, for the access audit.
     pub(crate) fn recent_reads(&self) -> RecentReads {
         self.recent.clone()
@@ -574,7 +580,10 @@ impl Draft {
             facts.insert("changes".to_owned(), json!(self.row.changes));
             facts.insert("head".to_owned(), json!(hex(&digest)));
         }
-        age::note(self.row.id, self.row.changes);
+        // Of one that is new nothing was confirmed. On SQLite the log is quickly asked, and many new ones may be written.
+        if !self.is_new || db.is_postgres() {
+            age::note(self.row.id, self.row.changes);
+        }
         past::note(db, ctx, &self.row, &versions, event)?;
         refresh::watch(db, ctx, &self.row, &versions)?;
         let mut entry = Entry::event(ctx, event)

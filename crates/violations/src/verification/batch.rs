@@ -723,7 +723,7 @@ fn write(
     snapshots.sort_unstable_by_key(|live| live.digest);
     for live in snapshots {
         let organization = aim_core::OrganizationId::from_uuid(live.snapshot.organization_id);
-        store::keep_snapshot(db, organization, &live.digest, &live.body, now)?;
+        store::keep_snapshot(db, organization, &live.digest, &live.body()?, now)?;
     }
     store::set_uses(db, &writes.uses)?;
     for ((organization, grant), now) in &writes.grants_used {

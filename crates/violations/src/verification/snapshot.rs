@@ -10,6 +10,7 @@ use std::{
 };
 
 use aim_core::{AgentId, GrantId, Json, OrganizationId, Timestamp};
+use aim_crypto::digest::sha256;
 use aim_decision::{AgentStatus, Effect, RateLimit, Snapshot, canonical_bytes};
 use aim_key_vault::store as keys;
 use aim_store::{
@@ -39,7 +40,8 @@ pub(super) struct LiveSnapshot {
     pub(super) agent_name: String,
     pub(super) snapshot: Snapshot,
     pub(super) digest: [u8; 32],
-    pub(super) body: String,
+    /// How many bytes the body has. It is made again for the one transaction that writes it down.
+    body_length: usize,
     pub(super) rated: Vec<(Uuid, RateLimit)>,
     pub(super) registered: Json,
     noted: AtomicI64,
@@ -47,6 +49,14 @@ pub(super) struct LiveSnapshot {
 }
 
 impl LiveSnapshot {
+    /// The canonical bytes, which the digest is of.
+    ///
+    /// # Errors
+    /// They are no text, which is a mistake of ours.
+    pub(super) fn body(&self) -> Result<String> {
+        String::from_utf8(canonical_bytes(&self.snapshot)).map_err(|error| Error::Corrupt(error.to_string()))
+    }
+
     /// Whether the database is known to hold the snapshot's body, and to know that it is in use.
     pub(super) fn is_noted(&self, now: Timestamp) -> bool {
         let noted = self.noted.load(Ordering::Relaxed);
@@ -77,7 +87,7 @@ pub(super) struct SnapshotCache(moka::sync::Cache<(OrganizationId, AgentId), Arc
 impl SnapshotCache {
     pub(super) fn new() -> Self {
         let weigh = |_: &(OrganizationId, AgentId), snapshot: &Arc<LiveSnapshot>| {
-            u32::try_from(snapshot.body.len() * 3 + 512).unwrap_or(u32::MAX)
+            u32::try_from(snapshot.body_length * 2 + 512).unwrap_or(u32::MAX)
         };
         Self(
             moka::sync::Cache::builder()
@@ -170,8 +180,7 @@ fn load(
     let restrictions = policies::restrictions(db, organization, agent, now)?;
     snapshot.policies.extend(restrictions);
     let snapshot = snapshot.canonical();
-    let body =
-        String::from_utf8(canonical_bytes(&snapshot)).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let body = canonical_bytes(&snapshot);
     let registered: Vec<String> = snapshot
         .grants
         .iter()
@@ -186,8 +195,8 @@ fn load(
     Ok(LiveSnapshot {
         epochs,
         agent_name,
-        digest: snapshot.digest(),
-        body,
+        digest: sha256(&body),
+        body_length: body.len(),
         rated,
         registered: Json::of(&registered),
         snapshot,
