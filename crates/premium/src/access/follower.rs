@@ -31,8 +31,9 @@ use crate::vault::recent::RecentReads;
 
 /// The follower's name.
 pub const NAME: &str = "vault.access";
-/// The most pairs and agents that are kept in memory: what a hash table of 16,384 places takes before it doubles.
-const REMEMBERED: usize = 14_000;
+/// The most pairs and agents that are kept in memory: what a hash table of 8,192 places takes before it doubles, at some 300 bytes
+/// each.
+const REMEMBERED: usize = 7_000;
 /// The most records of a batch: its effect writes a row for each pair in it.
 const RECORDS: usize = 250;
 

@@ -9,7 +9,10 @@
 //!
 //! PostgreSQL has indexes, and none of this.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Borrow,
+    collections::{HashMap, HashSet},
+};
 
 use aim_core::{AgentId, OrganizationId, Result as CoreResult};
 use aim_store::{Db, Result, Scope, Store, fixed};
@@ -85,13 +88,35 @@ struct Indexed {
     agent_id: Option<AgentId>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, diesel::Insertable)]
-#[diesel(table_name = vault_access_index)]
-struct EntryRow {
-    org_id: OrganizationId,
-    kind: i64,
-    key: Vec<u8>,
+/// An entry of the index, of an organisation that is told elsewhere. Ordered as the table is: thousands of them are sorted and wait for
+/// their turn, so they are small.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    key: Key,
     id: AccessId,
+}
+
+/// By what an access is found; in the order of [`BY_PATH`] and [`BY_AGENT`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Path(Box<str>),
+    Agent(Uuid),
+}
+
+impl Key {
+    const fn kind(&self) -> i64 {
+        match self {
+            Self::Path(_) => BY_PATH,
+            Self::Agent(_) => BY_AGENT,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Path(path) => path.as_bytes(),
+            Self::Agent(agent) => agent.as_bytes(),
+        }
+    }
 }
 
 /// The key of an agent.
@@ -100,25 +125,29 @@ pub(super) fn key_of(agent: AgentId) -> Vec<u8> {
 }
 
 /// The entries of a row.
-fn entries_of(org_id: OrganizationId, row: &Indexed) -> impl Iterator<Item = EntryRow> {
-    let entry = |kind, key| EntryRow {
-        org_id,
-        kind,
-        key,
-        id: row.id,
-    };
-    let by_path = entry(BY_PATH, row.path.as_bytes().to_vec());
-    std::iter::once(by_path).chain(row.agent_id.map(|agent| entry(BY_AGENT, key_of(agent))))
+fn entries_of(row: Indexed) -> impl Iterator<Item = Entry> {
+    let by_path = Key::Path(row.path.into_boxed_str());
+    let by_agent = row.agent_id.map(|agent| Key::Agent(agent.uuid()));
+    std::iter::once(by_path)
+        .chain(by_agent)
+        .map(move |key| Entry { key, id: row.id })
 }
 
-fn add_entries<'a>(
+fn add_entries(
     c: &mut diesel::SqliteConnection,
-    entries: impl IntoIterator<Item = &'a EntryRow>,
+    organization: OrganizationId,
+    entries: impl IntoIterator<Item = impl Borrow<Entry>>,
 ) -> Result<()> {
     for entry in entries {
+        let entry = entry.borrow();
         fixed!(
             diesel::insert_into(vault_access_index::table)
-                .values(entry)
+                .values((
+                    vault_access_index::org_id.eq(organization),
+                    vault_access_index::kind.eq(entry.key.kind()),
+                    vault_access_index::key.eq(entry.key.bytes()),
+                    vault_access_index::id.eq(entry.id),
+                ))
                 .on_conflict_do_nothing()
         )
         .run(c)?;
@@ -132,7 +161,7 @@ struct Merge {
     from: Place,
     upto: AccessId,
     /// Sorted, the next ones last.
-    entries: Vec<EntryRow>,
+    entries: Vec<Entry>,
 }
 
 impl Merge {
@@ -154,10 +183,7 @@ impl Merge {
             return Ok(None);
         };
         let (upto, count) = (last.id, i64::try_from(rows.len()).unwrap_or(i64::MAX));
-        let mut entries: Vec<EntryRow> = rows
-            .iter()
-            .flat_map(|row| entries_of(organization, row))
-            .collect();
+        let mut entries: Vec<Entry> = rows.into_iter().flat_map(entries_of).collect();
         entries.sort_unstable_by(|one, other| other.cmp(one));
         let merge = Self {
             organization,
@@ -172,6 +198,10 @@ impl Merge {
         let rest = self.entries.len().saturating_sub(most);
         let mut entries = self.entries.split_off(rest);
         entries.reverse();
+        // What is left may wait for as long as nothing happens.
+        if self.entries.capacity() > self.entries.len().saturating_mul(2) {
+            self.entries.shrink_to_fit();
+        }
         (!entries.is_empty()).then_some(Piece {
             organization: self.organization,
             from: self.from,
@@ -184,7 +214,7 @@ impl Merge {
 struct Piece {
     organization: OrganizationId,
     from: Place,
-    entries: Vec<EntryRow>,
+    entries: Vec<Entry>,
 }
 
 impl Piece {
@@ -193,7 +223,7 @@ impl Piece {
         let Db::Sqlite(c) = db else { return Ok(false) };
         let unchanged = place(c, self.organization)? == self.from;
         if unchanged {
-            add_entries(c, &self.entries)?;
+            add_entries(c, self.organization, &self.entries)?;
         }
         Ok(unchanged)
     }
@@ -251,7 +281,7 @@ fn add(db: &mut Db, rows: &[AccessRow], merging: Merging) -> Result<()> {
                 path: row.path.clone(),
                 agent_id: row.agent_id,
             };
-            add_entries(c, &entries_of(row.org_id, &late).collect::<Vec<_>>())?;
+            add_entries(c, row.org_id, entries_of(late))?;
         }
     }
     Ok(())

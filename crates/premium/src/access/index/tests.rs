@@ -268,8 +268,8 @@ impl Case {
                     path: row.path.clone(),
                     agent_id: row.agent_id,
                 };
-                entries_of(organization, &row)
-                    .map(|entry| (entry.kind, entry.key, entry.id))
+                entries_of(row)
+                    .map(|entry| (entry.key.kind(), entry.key.bytes().to_vec(), entry.id))
                     .collect::<Vec<_>>()
             };
             let entries: BTreeSet<_> = entries.into_iter().collect();
@@ -352,4 +352,40 @@ async fn accesses_that_were_there_before_are_in_the_index() {
     ] {
         assert_eq!(database.count(count).await, expected, "{count}");
     }
+}
+
+#[test]
+fn entries_are_sorted_as_the_table_is() {
+    let numbered = |number: u128| AccessId::from_uuid(Uuid::from_u128(number));
+    let mut entries = vec![
+        Entry {
+            key: Key::Agent(Uuid::from_u128(1 << 120)),
+            id: numbered(1),
+        },
+        Entry {
+            key: Key::Agent(Uuid::from_u128(2)),
+            id: numbered(9),
+        },
+        Entry {
+            key: Key::Path("b".into()),
+            id: numbered(1),
+        },
+        Entry {
+            key: Key::Path("b".into()),
+            id: numbered(0),
+        },
+        Entry {
+            key: Key::Path("a/b".into()),
+            id: numbered(5),
+        },
+        Entry {
+            key: Key::Path("a".into()),
+            id: numbered(7),
+        },
+    ];
+    let of_table = |entry: &Entry| (entry.key.kind(), entry.key.bytes().to_vec(), entry.id);
+    let mut expected: Vec<_> = entries.iter().map(of_table).collect();
+    expected.sort();
+    entries.sort();
+    assert_eq!(entries.iter().map(of_table).collect::<Vec<_>>(), expected);
 }
