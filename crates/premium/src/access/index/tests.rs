@@ -357,7 +357,7 @@ async fn accesses_that_were_there_before_are_in_the_index() {
 #[test]
 fn entries_are_sorted_as_the_table_is() {
     let numbered = |number: u128| AccessId::from_uuid(Uuid::from_u128(number));
-    let mut entries = vec![
+    let mut entries = [
         Entry {
             key: Key::Agent(Uuid::from_u128(1 << 120)),
             id: numbered(1),
