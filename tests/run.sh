@@ -112,17 +112,21 @@ start_postgres() {
   done
   postgres_port="$port"
   # AIM's own role is no superuser: row-level security holds for it.
-  PGPASSWORD="$password" "$postgres_bin/psql" -qX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres \
-    -d postgres -c "CREATE ROLE aim LOGIN CREATEDB PASSWORD '$password'" -c "CREATE DATABASE aim OWNER aim"
+  printf '%s\n' "CREATE ROLE aim LOGIN CREATEDB PASSWORD '$password';" "CREATE DATABASE aim OWNER aim;" | as_superuser
   export AIM_TEST_POSTGRES_URL="postgres://aim:$password@127.0.0.1:$port/aim"
   say "PostgreSQL: $("$postgres_bin/postgres" --version | head -n 1), port $port"
 }
 
 # Hundreds of tests have left a database each, of some 10 MB.
 forget_databases() {
-  local sql=(env PGPASSWORD="$(cat "$work/password")" "$postgres_bin/psql" -qAtX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$postgres_port" -U postgres -d postgres)
-  "${sql[@]}" -c "SELECT format('DROP DATABASE %I WITH (FORCE);', datname) FROM pg_database
-    WHERE datname NOT IN ('aim', 'postgres') AND NOT datistemplate" | "${sql[@]}"
+  as_superuser -At -c "SELECT format('DROP DATABASE %I WITH (FORCE);', datname) FROM pg_database
+    WHERE datname NOT IN ('aim', 'postgres') AND NOT datistemplate" | as_superuser
+}
+
+as_superuser() {
+  local password
+  password="$(cat "$work/password")"
+  PGPASSWORD="$password" "$postgres_bin/psql" -qXw -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$postgres_port" -U postgres -d postgres "$@"
 }
 
 # Chromium with its driver, from Debian's packages. The tests start and stop the driver themselves.

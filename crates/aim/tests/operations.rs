@@ -148,6 +148,7 @@ async fn the_measurements_tell_of_queue_jobs_followers_and_the_log() {
     let text = text.text().await.unwrap();
     for name in [
         "aim_http_requests_total{",
+        "aim_http_request_seconds_bucket{",
         "aim_database_up 1",
         "aim_writer_queue_depth ",
         "aim_writer_batch_size_bucket{le=\"2\"} ",
@@ -161,6 +162,8 @@ async fn the_measurements_tell_of_queue_jobs_followers_and_the_log() {
         assert!(text.contains(name), "no {name} in:\n{text}");
     }
     assert!(!text.contains("health.probe"), "{text}");
+    // A distribution whose name says no unit would be counted in none of the buckets.
+    assert!(!text.contains("quantile="), "{text}");
     running.stop.send(()).unwrap();
     running.server.await.unwrap().unwrap();
 }

@@ -34,7 +34,7 @@ pub trait Module: Send + Sync + 'static {
     }
 
     /// Lets go of what it keeps in memory and has become too old to count. Called every few seconds on each node; what is used anew
-    /// may do so by itself, but nothing does once nobody asks any more.
+    /// may do so by itself, but nothing does once nobody asks any more. Other tasks share the thread: it is short, and does not wait.
     fn tidy(&self) {}
 
     /// Work it does in the background, once however many nodes there are.

@@ -101,7 +101,8 @@ impl Known {
         rows
     }
 
-    /// The last row up to the present one whose number ends in this half: what is kept is of the last few minutes.
+    /// The last row up to the present one whose number ends in this half. It is the one that was meant: fewer than 2³² nonces are
+    /// used between one and the end of its time.
     fn whole(&self, half: u32) -> i64 {
         self.last - (self.last - i64::from(half)).rem_euclid(1 << u32::BITS)
     }
@@ -267,4 +268,57 @@ fn stale_rows(db: &mut Db, before: Timestamp, at_most: i64) -> Result<Vec<i64>> 
         .limit(at_most)
         .select(nonce_log::id)
         .load(connection)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn moment() -> Timestamp {
+        Timestamp::new(DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn rows_are_told_whole_across_the_border_of_their_halves() {
+        let border = 1_i64 << u32::BITS;
+        let mut known = Known::default();
+        let rows: Vec<i64> = (border - 3..border + 3).collect();
+        for (hash, row) in (0_u32..).zip(&rows) {
+            known.add(hash * 10, *row, moment());
+        }
+        for (hash, row) in (0_u32..).zip(&rows) {
+            assert_eq!(known.candidates(hash * 10), [*row]);
+        }
+    }
+
+    #[test]
+    fn nonces_with_one_hash_are_all_candidates() {
+        for hash in [0, 7, u32::MAX] {
+            let mut known = Known::default();
+            for row in 1..=3 {
+                known.add(hash, row, moment());
+            }
+            // One that ends later is kept elsewhere.
+            known.add(hash, 4, moment() + chrono::TimeDelta::hours(1));
+            let mut found = known.candidates(hash);
+            found.sort_unstable();
+            assert_eq!(found, [1, 2, 3, 4]);
+        }
+    }
+
+    #[test]
+    fn what_was_rolled_back_hides_nothing() {
+        let mut known = Known::default();
+        known.add(5, 1, moment());
+        let mark = known.mark();
+        known.add(6, 2, moment());
+        known.add(5, 3, moment());
+        known.back_to(mark);
+        // Its rows are given to others.
+        known.add(6, 2, moment());
+        assert!(known.candidates(5).contains(&1));
+        assert!(known.candidates(6).contains(&2));
+    }
 }

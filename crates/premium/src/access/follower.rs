@@ -31,11 +31,11 @@ use crate::vault::recent::RecentReads;
 
 /// The follower's name.
 pub const NAME: &str = "vault.access";
-/// The most pairs and agents that are kept in memory: what a hash table of 8,192 places takes before it doubles, at some 300 bytes
-/// each.
-const REMEMBERED: usize = 7_000;
 /// The most records of a batch: its effect writes a row for each pair in it.
 const RECORDS: usize = 250;
+/// The most pairs and agents that are kept in memory when a batch begins: what a hash table of 8,192 places takes before it doubles,
+/// with those of the batch, at some 300 bytes each.
+const REMEMBERED: usize = 8_192 / 8 * 7 - RECORDS;
 
 type PairKey = (OrganizationId, String, AgentId);
 /// The hours of a batch, which no table has yet.

@@ -230,6 +230,13 @@ mod tests {
         };
         assert_eq!(by_a_reader.await.unwrap(), (false, None));
 
+        // What counts no more is let go of although nobody asks.
+        known.tidy();
+        assert_eq!(known.kept.entry_count(), 1);
+        known.forget(&key());
+        known.tidy();
+        assert_eq!(known.kept.entry_count(), 0);
+
         // Nothing is kept that is large, or was changed before it could be kept.
         let (_, moment) = asked(&database, &known).await;
         known.forget(&key());

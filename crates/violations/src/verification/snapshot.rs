@@ -40,7 +40,7 @@ pub(super) struct LiveSnapshot {
     pub(super) agent_name: String,
     pub(super) snapshot: Snapshot,
     pub(super) digest: [u8; 32],
-    /// How many bytes the body has. It is made again for the one transaction that writes it down.
+    /// How many bytes the body has. It is made again for each transaction that notes it, which is about once a day.
     body_length: usize,
     pub(super) rated: Vec<(Uuid, RateLimit)>,
     pub(super) registered: Json,
