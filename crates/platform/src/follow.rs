@@ -304,12 +304,10 @@ impl FollowRunner {
                 let step = self.step(follower, &mut held).await;
                 self.shelf().note(index, held.as_ref().map(|place| place.next));
                 match step {
-                    Ok(step) => {
+                    Ok(Found::More) => failing = false,
+                    Ok(Found::Last | Found::Nothing) => {
                         failing = false;
-                        match step {
-                            Found::More => {}
-                            Found::Last | Found::Nothing => break,
-                        }
+                        break;
                     }
                     Err(error) => {
                         // Once a run of failures: it is tried again four times a second.
@@ -380,15 +378,19 @@ impl FollowRunner {
         };
         let to = records.last().map_or(place.next, |last| last.leaf_index + 1);
         let full = records.len() >= usize::try_from(BATCH).unwrap_or(0).min(follower.at_most);
-        let found = |more: bool| {
-            if more { Found::More } else { Found::Last }
+        let found = || {
+            if full || self.shelf().kept(to).is_some() {
+                Found::More
+            } else {
+                Found::Last
+            }
         };
         let Some(effect) = (follower.consider)(now, records).await? else {
             place.next = to;
             if place.stored_at + UNSTORED <= now {
                 self.store_place(follower, place).await?;
             }
-            return Ok(found(full || self.shelf().kept(to).is_some()));
+            return Ok(found());
         };
         let (from, effect) = (place.stored, Mutex::new(effect));
         let moved = store
@@ -407,7 +409,7 @@ impl FollowRunner {
             return Ok(Found::Nothing);
         }
         (place.next, place.stored, place.stored_at) = (to, to, now);
-        Ok(found(full || self.shelf().kept(to).is_some()))
+        Ok(found())
     }
 }
 

@@ -9,10 +9,7 @@
 //!
 //! PostgreSQL has indexes, and none of this.
 
-use std::{
-    borrow::Borrow,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use aim_core::{AgentId, OrganizationId, Result as CoreResult};
 use aim_store::{Db, Result, Scope, Store, fixed};
@@ -136,10 +133,9 @@ fn entries_of(row: Indexed) -> impl Iterator<Item = Entry> {
 fn add_entries(
     c: &mut diesel::SqliteConnection,
     organization: OrganizationId,
-    entries: impl IntoIterator<Item = impl Borrow<Entry>>,
+    entries: &[Entry],
 ) -> Result<()> {
     for entry in entries {
-        let entry = entry.borrow();
         fixed!(
             diesel::insert_into(vault_access_index::table)
                 .values((
@@ -281,7 +277,7 @@ fn add(db: &mut Db, rows: &[AccessRow], merging: Merging) -> Result<()> {
                 path: row.path.clone(),
                 agent_id: row.agent_id,
             };
-            add_entries(c, row.org_id, entries_of(late))?;
+            add_entries(c, row.org_id, &entries_of(late).collect::<Vec<_>>())?;
         }
     }
     Ok(())

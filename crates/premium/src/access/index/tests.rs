@@ -356,33 +356,20 @@ async fn accesses_that_were_there_before_are_in_the_index() {
 
 #[test]
 fn entries_are_sorted_as_the_table_is() {
-    let numbered = |number: u128| AccessId::from_uuid(Uuid::from_u128(number));
+    let agent = |number| Key::Agent(Uuid::from_u128(number));
+    let path = |path: &str| Key::Path(path.into());
     let mut entries = [
-        Entry {
-            key: Key::Agent(Uuid::from_u128(1 << 120)),
-            id: numbered(1),
-        },
-        Entry {
-            key: Key::Agent(Uuid::from_u128(2)),
-            id: numbered(9),
-        },
-        Entry {
-            key: Key::Path("b".into()),
-            id: numbered(1),
-        },
-        Entry {
-            key: Key::Path("b".into()),
-            id: numbered(0),
-        },
-        Entry {
-            key: Key::Path("a/b".into()),
-            id: numbered(5),
-        },
-        Entry {
-            key: Key::Path("a".into()),
-            id: numbered(7),
-        },
-    ];
+        (agent(1 << 120), 1),
+        (agent(2), 9),
+        (path("b"), 1),
+        (path("b"), 0),
+        (path("a/b"), 5),
+        (path("a"), 7),
+    ]
+    .map(|(key, number)| Entry {
+        key,
+        id: AccessId::from_uuid(Uuid::from_u128(number)),
+    });
     let of_table = |entry: &Entry| (entry.key.kind(), entry.key.bytes().to_vec(), entry.id);
     let mut expected: Vec<_> = entries.iter().map(of_table).collect();
     expected.sort();
